@@ -1,0 +1,236 @@
+//! Where a repository publishes something, as a type that cannot leave the repository.
+//!
+//! A path is percent-decoded exactly once, normalised, and refused when it is anything but a plain
+//! relative path. `%2b` and `+` are therefore one path, and what a client's spelling was normalised
+//! to is also what goes upstream.
+
+use std::fmt;
+use std::sync::Arc;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+/// Longest accepted path after decoding, in bytes. Debian's longest pool paths stay below 300.
+pub const MAX_LENGTH: usize = 2048;
+
+/// What is percent-encoded on the way upstream: everything but RFC 3986's unreserved characters, the
+/// separator, and the sub-delimiters that archives use literally. `+` is encoded, because object
+/// stores behind some mirrors read a literal one as a space.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'/')
+    .remove(b':')
+    .remove(b'@')
+    .remove(b'=')
+    .remove(b',')
+    .remove(b'!');
+
+/// A decoded, normalised, relative path: no leading slash, no empty, `.` or `..` segment, no control
+/// character. The empty path is the repository's root. A trailing slash is kept.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RepoPath(Arc<str>);
+
+/// Why a path was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    /// Longer than [`MAX_LENGTH`].
+    #[error("the path is longer than {MAX_LENGTH} bytes")]
+    TooLong,
+    /// A `%` without two hexadecimal digits.
+    #[error("the path has a broken percent-encoding")]
+    BadEncoding,
+    /// A slash hidden in a percent-encoding means different paths to different servers.
+    #[error("the path has an encoded slash or a backslash")]
+    HiddenSlash,
+    /// `.` or `..` as a segment.
+    #[error("the path has a dot segment")]
+    DotSegment,
+    /// NUL, another control character, or bytes that are not UTF-8.
+    #[error("the path has a control character or is not UTF-8")]
+    BadCharacter,
+}
+
+impl RepoPath {
+    /// Parses a percent-encoded path as it stands in a request line, with or without leading slashes.
+    /// Repeated slashes count as one.
+    ///
+    /// # Errors
+    /// Says which rule the path breaks; see [`PathError`].
+    pub fn parse(encoded: &str) -> Result<Self, PathError> {
+        // Three bytes of encoding per decoded byte at most.
+        if encoded.len() > MAX_LENGTH * 3 {
+            return Err(PathError::TooLong);
+        }
+        check_encoding(encoded.as_bytes())?;
+        let decoded =
+            percent_decode_str(encoded).decode_utf8().map_err(|_| PathError::BadCharacter)?;
+        Self::from_decoded(&decoded)
+    }
+
+    /// Takes a path that is already decoded, as an index or the catalog holds it.
+    ///
+    /// # Errors
+    /// As [`RepoPath::parse`].
+    pub fn from_decoded(decoded: &str) -> Result<Self, PathError> {
+        if decoded.len() > MAX_LENGTH {
+            return Err(PathError::TooLong);
+        }
+        if decoded.chars().any(char::is_control) {
+            return Err(PathError::BadCharacter);
+        }
+        if decoded.contains('\\') {
+            return Err(PathError::HiddenSlash);
+        }
+        if decoded.split('/').any(|segment| segment == "." || segment == "..") {
+            return Err(PathError::DotSegment);
+        }
+        let decoded = decoded.trim_start_matches('/');
+        if !decoded.contains("//") {
+            return Ok(Self(Arc::from(decoded)));
+        }
+        let mut path = String::with_capacity(decoded.len());
+        for character in decoded.chars() {
+            if character != '/' || !path.ends_with('/') {
+                path.push(character);
+            }
+        }
+        Ok(Self(Arc::from(path)))
+    }
+
+    /// The decoded path.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The one spelling of this path that goes upstream.
+    #[must_use]
+    pub fn encoded(&self) -> String {
+        utf8_percent_encode(&self.0, ENCODED).to_string()
+    }
+
+    /// The part after the last slash; empty for a folder or the root.
+    #[must_use]
+    pub fn file_name(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// What remains below `prefix` (a path without slashes at either end; empty for the root), or
+    /// `None` when this path is elsewhere.
+    #[must_use]
+    pub fn below(&self, prefix: &str) -> Option<Self> {
+        if prefix.is_empty() {
+            return Some(self.clone());
+        }
+        match self.0.strip_prefix(prefix)? {
+            "" => Some(Self(Arc::from(""))),
+            rest => rest.strip_prefix('/').map(|rest| Self(Arc::from(rest))),
+        }
+    }
+
+    /// Splits off the first segment: `ubuntu/dists/noble` gives `ubuntu` and `dists/noble`.
+    #[must_use]
+    pub fn split_first(&self) -> (&str, Self) {
+        match self.0.split_once('/') {
+            Some((first, rest)) => (first, Self(Arc::from(rest))),
+            None => (&self.0, Self(Arc::from(""))),
+        }
+    }
+}
+
+/// Every `%` starts a valid escape, and none of them hides a slash or a backslash.
+fn check_encoding(encoded: &[u8]) -> Result<(), PathError> {
+    let mut rest = encoded;
+    while let Some(at) = memchr::memchr(b'%', rest) {
+        let escape = rest.get(at + 1..at + 3).ok_or(PathError::BadEncoding)?;
+        if !escape.iter().all(u8::is_ascii_hexdigit) {
+            return Err(PathError::BadEncoding);
+        }
+        if matches!(escape, b"2f" | b"2F" | b"5c" | b"5C") {
+            return Err(PathError::HiddenSlash);
+        }
+        rest = &rest[at + 3..];
+    }
+    Ok(())
+}
+
+impl fmt::Display for RepoPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for RepoPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("/pool/main/g/g%2b%2b/g%2B%2b_12%7ebeta_amd64.deb", "pool/main/g/g++/g++_12~beta_amd64.deb")]
+    #[case("/pool/main/g/g++/g++_12~beta_amd64.deb", "pool/main/g/g++/g++_12~beta_amd64.deb")]
+    #[case("//dists///noble//InRelease", "dists/noble/InRelease")]
+    #[case("/dists/noble/", "dists/noble/")]
+    #[case("/", "")]
+    #[case("/a%20b%25c", "a b%c")]
+    #[case("/..a/b..", "..a/b..")]
+    fn spellings_of_one_path_are_one(#[case] encoded: &str, #[case] path: &str) {
+        assert_eq!(RepoPath::parse(encoded).unwrap().as_str(), path);
+    }
+
+    #[rstest]
+    #[case("/../etc/passwd", PathError::DotSegment)]
+    #[case("/a/%2e%2e/b", PathError::DotSegment)]
+    #[case("/a/.%2E", PathError::DotSegment)]
+    #[case("/./a", PathError::DotSegment)]
+    #[case("/a%2fb", PathError::HiddenSlash)]
+    #[case("/a%5Cb", PathError::HiddenSlash)]
+    #[case("/a\\..\\b", PathError::HiddenSlash)]
+    #[case("/a%00b", PathError::BadCharacter)]
+    #[case("/a%0d%0aHost:x", PathError::BadCharacter)]
+    #[case("/%ff%fe", PathError::BadCharacter)]
+    #[case("/%c0%ae%c0%ae/", PathError::BadCharacter)]
+    #[case("/%zz", PathError::BadEncoding)]
+    #[case("/%2", PathError::BadEncoding)]
+    fn anything_else_is_refused(#[case] encoded: &str, #[case] why: PathError) {
+        assert_eq!(RepoPath::parse(encoded), Err(why));
+    }
+
+    #[test]
+    fn length_is_bounded() {
+        assert_eq!(RepoPath::parse(&"a".repeat(MAX_LENGTH + 1)), Err(PathError::TooLong));
+        assert_eq!(RepoPath::parse(&"%61".repeat(MAX_LENGTH)).unwrap().as_str().len(), MAX_LENGTH);
+    }
+
+    #[test]
+    fn decoding_happens_once() {
+        assert_eq!(RepoPath::parse("/%252e%252e/x").unwrap().as_str(), "%2e%2e/x");
+    }
+
+    proptest! {
+        #[test]
+        fn encoding_round_trips(text in "\\PC{0,60}") {
+            if let Ok(path) = RepoPath::from_decoded(&text) {
+                prop_assert_eq!(RepoPath::parse(&path.encoded()).unwrap(), path);
+            }
+        }
+
+        #[test]
+        fn no_spelling_escapes(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let text: String = bytes.iter().map(|byte| format!("%{byte:02x}")).collect();
+            if let Ok(path) = RepoPath::parse(&text) {
+                prop_assert!(!path.as_str().starts_with('/'));
+                prop_assert!(path.as_str().split('/').all(|segment| segment != ".." && segment != "."));
+            }
+        }
+    }
+}
