@@ -1,1 +1,5 @@
 //! (to come)
+
+mod logging;
+
+pub use logging::{LogConfig, LogError, LogFormat, init};
