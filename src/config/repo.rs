@@ -218,7 +218,7 @@ fn kind(text: &str) -> Result<Kind, &'static str> {
         "apt" => Ok(Kind::Apt),
         "http" => Ok(Kind::Http),
         _ if NOT_YET.contains(&text) => {
-            Err("this kind is not yet supported by this version; supported are \"apt\" and \"http\"")
+            Err("it is not yet supported by this version; supported are \"apt\" and \"http\"")
         }
         _ => Err("it must be \"apt\" or \"http\""),
     }

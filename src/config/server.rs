@@ -66,16 +66,12 @@ impl Written {
         let listen = self.listen.unwrap_or_default();
         check_listen(report, &listen);
         let admin = self.admin.as_ref().map_or(default.admin, |given| given.value);
-        let clash = match listen.iter().find(|listen| collide(listen.value, admin)) {
-            Some(listen) => Some((listen.value, &listen.place)),
-            None => self
-                .admin
-                .as_ref()
-                .filter(|_| listen.is_empty() && collide(default.listen[0], admin))
-                .map(|admin| (default.listen[0], &admin.place)),
-        };
-        if let Some((address, place)) = clash {
-            let place = self.admin.as_ref().map_or(place, |admin| &admin.place);
+        let given = listen.iter().map(|listen| (listen.value, Some(&listen.place)));
+        let assumed = default.listen.iter().filter(|_| listen.is_empty()).map(|listen| (*listen, None));
+        let clash = given.chain(assumed).find(|(listen, _)| collide(*listen, admin));
+        if let Some((address, place)) = clash
+            && let Some(place) = self.admin.as_ref().map(|admin| &admin.place).or(place)
+        {
             report.wrong(place, same_address("server.admin", admin, "server.listen", address));
         }
         let (max_connections, max_connections_per_client) =
@@ -103,7 +99,7 @@ impl Written {
 }
 
 /// Whether two addresses cannot be listened on together. Port 0 is another port each time.
-pub(super) fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
     let wild = one.ip().is_unspecified() || other.ip().is_unspecified();
     one.port() == other.port()
         && one.port() != 0
@@ -111,7 +107,7 @@ pub(super) fn collide(one: SocketAddr, other: SocketAddr) -> bool {
 }
 
 /// What to say when two addresses collide.
-pub(super) fn same_address(key: &str, address: SocketAddr, other_key: &str, other: SocketAddr) -> String {
+fn same_address(key: &str, address: SocketAddr, other_key: &str, other: SocketAddr) -> String {
     format!("{key} {address} takes the same address as {other_key} {other}; choose another port")
 }
 

@@ -191,7 +191,7 @@ fn repositories_must_be_there(#[case] text: &str, #[case] said: &str) {
 )]
 #[case(
     "name = 'b'\nkind = 'oci'",
-    "3: repo[2].kind (b): \"oci\" cannot be used: this kind is not yet supported by this version; supported are \"apt\" and \"http\""
+    "3: repo[2].kind (b): \"oci\" cannot be used: it is not yet supported by this version; supported are \"apt\" and \"http\""
 )]
 #[case(
     "name = 'b'\nkind = 'deb'",
@@ -294,7 +294,7 @@ fn trust_follows_from_what_there_is() {
     let signed = repo(&format!("{https}\nkeyring = ['own.gpg', '/k/other.gpg']"));
     assert_eq!(signed.trust, Trust::Signature);
     assert_eq!(signed.keyrings, [Path::new("/etc/lumbung/own.gpg"), Path::new("/k/other.gpg")]);
-    assert_eq!(signed.check_every, Duration::from_secs(600));
+    assert_eq!(signed.check_every, Duration::from_mins(10));
 }
 
 #[test]
