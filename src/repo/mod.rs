@@ -1,1 +1,4 @@
 //! (to come)
+
+mod config;
+pub use config::{Alias, AliasError, Config, HostPattern, Kind, Trust};

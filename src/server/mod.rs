@@ -2,4 +2,7 @@
 
 pub mod admin;
 pub mod client_script;
+mod config;
 pub mod page;
+
+pub use config::Config;

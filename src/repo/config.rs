@@ -1,0 +1,252 @@
+//! What a repository is, as plain values: its name, kind, addresses and root of trust.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::repo_path::RepoPath;
+use crate::safe_url::{BaseUrl, Host, Origin, Scheme, UrlError};
+
+/// One configured repository.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The first segment of its paths: `[a-z0-9][a-z0-9._+-]*`, unique.
+    pub name: Arc<str>,
+    /// What its paths mean.
+    pub kind: Kind,
+    /// Where it is fetched from, preferred first; never empty.
+    pub upstreams: Vec<BaseUrl>,
+    /// Further addresses under which clients know it. Default none.
+    pub aliases: Vec<Alias>,
+    /// What vouches for its contents. Default: `Signature` with keyrings, else `Https` when every
+    /// upstream is https, else `None`.
+    pub trust: Trust,
+    /// Files with the public keys that sign it, absolute; not necessarily there. Default none.
+    pub keyrings: Vec<PathBuf>,
+    /// A suite younger than this is served without asking upstream. Default 10 min: mirrors change a
+    /// few times a day, and 500 desktops that wake together ask once.
+    pub check_every: Duration,
+}
+
+impl Config {
+    /// Default of [`Config::check_every`].
+    pub const CHECK_EVERY: Duration = Duration::from_secs(600);
+}
+
+/// What the paths of a repository mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// One or many apt archives.
+    Apt,
+    /// Any origin, cached by its own headers (RFC 9111).
+    Http,
+}
+
+impl Kind {
+    /// The word in configuration and status.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Apt => "apt",
+            Self::Http => "http",
+        }
+    }
+}
+
+/// What vouches for a repository's contents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Trust {
+    /// A signature by a key of its keyrings.
+    Signature,
+    /// The certificate of its https upstreams.
+    Https,
+    /// Nothing; shown as unverified everywhere.
+    None,
+}
+
+impl Trust {
+    /// The word in configuration and status.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Signature => "signature",
+            Self::Https => "https",
+            Self::None => "none",
+        }
+    }
+}
+
+/// An address under which clients know a repository: `http://*.archive.ubuntu.com/ubuntu`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Alias {
+    /// How the client speaks, or means to speak, to it.
+    pub scheme: Scheme,
+    /// Which hosts.
+    pub host: HostPattern,
+    /// On which TCP port.
+    pub port: u16,
+    /// The folder below which the repository lies; the root for whole hosts.
+    pub path: RepoPath,
+}
+
+/// One host, or all hosts below a name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum HostPattern {
+    /// Exactly this host.
+    Exact(Host),
+    /// Written `*.name`: every host whose name ends in `.name`, but not `name` itself.
+    Below(Host),
+}
+
+/// Why an alias was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AliasError {
+    /// It is not an address, with or without its `*.`.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    /// A `*` that is not `*.` before a name of two or more parts.
+    #[error(
+        "`*` may only stand as `*.` before a host name of at least two parts, such as `*.archive.ubuntu.com`"
+    )]
+    Pattern,
+}
+
+impl Alias {
+    /// Whether a request to `origin` may be for this alias; the path is the caller's to compare.
+    #[must_use]
+    pub fn matches(&self, origin: &Origin) -> bool {
+        self.scheme == origin.scheme && self.port == origin.port && self.host.matches(&origin.host)
+    }
+}
+
+impl FromStr for Alias {
+    type Err = AliasError;
+
+    fn from_str(text: &str) -> Result<Self, AliasError> {
+        let (scheme, rest) = text.split_once("://").ok_or(UrlError::Scheme)?;
+        let authority_ends = rest.find('/').unwrap_or(rest.len());
+        let port_at = rest[..authority_ends].rfind(':').filter(|_| !rest.starts_with('['));
+        let (host, tail) = rest.split_at(port_at.unwrap_or(authority_ends));
+        let pattern: HostPattern = host.parse()?;
+        // The star is off: what remains is judged as any other address is.
+        let base: BaseUrl = format!("{scheme}://{}{tail}", pattern.name()).parse()?;
+        Ok(Self { scheme: base.origin.scheme, host: pattern, port: base.origin.port, path: base.path })
+    }
+}
+
+impl From<BaseUrl> for Alias {
+    /// An upstream's own address is one under which clients know the repository, too.
+    fn from(base: BaseUrl) -> Self {
+        let Origin { scheme, host, port } = base.origin;
+        Self { scheme, host: HostPattern::Exact(host), port, path: base.path }
+    }
+}
+
+impl fmt::Display for Alias {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let star = if matches!(self.host, HostPattern::Below(_)) { "*." } else { "" };
+        write!(f, "{}://{star}{}", self.scheme.as_str(), self.host.name())?;
+        if self.port != self.scheme.default_port() {
+            write!(f, ":{}", self.port)?;
+        }
+        write!(f, "/{}", self.path.encoded())
+    }
+}
+
+impl HostPattern {
+    /// Whether `host` is meant.
+    #[must_use]
+    pub fn matches(&self, host: &Host) -> bool {
+        match self {
+            Self::Exact(exact) => exact == host,
+            Self::Below(name) => host
+                .as_str()
+                .strip_suffix(name.as_str())
+                .and_then(|rest| rest.strip_suffix('.'))
+                .is_some_and(|labels| !labels.is_empty()),
+        }
+    }
+
+    /// The host without its star.
+    fn name(&self) -> &Host {
+        match self {
+            Self::Exact(host) | Self::Below(host) => host,
+        }
+    }
+}
+
+impl FromStr for HostPattern {
+    type Err = AliasError;
+
+    fn from_str(text: &str) -> Result<Self, AliasError> {
+        let Some(name) = text.strip_prefix("*.") else {
+            if text.contains('*') {
+                return Err(AliasError::Pattern);
+            }
+            return Ok(Self::Exact(text.parse()?));
+        };
+        if name.contains('*') {
+            return Err(AliasError::Pattern);
+        }
+        let name: Host = name.parse()?;
+        // `*.com` would hand half the Internet to one repository, and addresses have no names below.
+        if name.ip().is_some() || !name.as_str().contains('.') {
+            return Err(AliasError::Pattern);
+        }
+        Ok(Self::Below(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("http://security.ubuntu.com/ubuntu/", "http://security.ubuntu.com/ubuntu")]
+    #[case("http://*.Archive.ubuntu.com/ubuntu", "http://*.archive.ubuntu.com/ubuntu")]
+    #[case("https://*.example.org:8443", "https://*.example.org:8443/")]
+    #[case("http://[::1]:80/a", "http://[::1]/a")]
+    #[case("http://[::1]/a", "http://[::1]/a")]
+    fn aliases_are_normalised(#[case] text: &str, #[case] shown: &str) {
+        assert_eq!(text.parse::<Alias>().unwrap().to_string(), shown);
+    }
+
+    #[rstest]
+    #[case("archive.ubuntu.com", AliasError::Url(UrlError::Scheme))]
+    #[case("ftp://a", AliasError::Url(UrlError::Scheme))]
+    #[case("http://", AliasError::Url(UrlError::Host))]
+    #[case("http://a:x/", AliasError::Url(UrlError::Port))]
+    #[case("http://a/?q", AliasError::Url(UrlError::Query))]
+    #[case("http://*/", AliasError::Pattern)]
+    #[case("http://*.com/", AliasError::Pattern)]
+    #[case("http://*.10.0.0.1/", AliasError::Pattern)]
+    #[case("http://a.*.example.org/", AliasError::Pattern)]
+    #[case("http://*.*.example.org/", AliasError::Pattern)]
+    fn other_aliases_are_refused(#[case] text: &str, #[case] why: AliasError) {
+        assert_eq!(text.parse::<Alias>(), Err(why));
+    }
+
+    #[rstest]
+    #[case("http://id.archive.ubuntu.com", true)]
+    #[case("http://a.b.archive.ubuntu.com", true)]
+    #[case("http://archive.ubuntu.com", false)]
+    #[case("http://evilarchive.ubuntu.com", false)]
+    #[case("http://archive.ubuntu.com.evil.org", false)]
+    #[case("https://id.archive.ubuntu.com", false)]
+    #[case("http://id.archive.ubuntu.com:8080", false)]
+    fn a_star_stands_for_names_below(#[case] origin: &str, #[case] meant: bool) {
+        let alias: Alias = "http://*.archive.ubuntu.com/ubuntu".parse().unwrap();
+        assert_eq!(alias.matches(&origin.parse::<BaseUrl>().unwrap().origin), meant);
+    }
+
+    #[test]
+    fn an_exact_host_stands_for_itself() {
+        let alias: Alias = "http://security.ubuntu.com/ubuntu".parse().unwrap();
+        assert!(alias.matches(&"http://security.ubuntu.com".parse::<BaseUrl>().unwrap().origin));
+        assert!(!alias.matches(&"http://x.security.ubuntu.com".parse::<BaseUrl>().unwrap().origin));
+    }
+}
