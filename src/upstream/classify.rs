@@ -53,10 +53,9 @@ pub(super) fn classify(
     }
     let ended_early = http.is_some_and(hyper::Error::is_incomplete_message)
         || find::<io::Error>(error).is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof);
-    let malformed =
-        find::<io::Error>(error).is_some_and(|error| {
-            matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
-        });
+    let malformed = find::<io::Error>(error).is_some_and(|error| {
+        matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
+    });
     match progress {
         Progress::Body { received, expected } if ended_early => {
             UpstreamError::Truncated { host, received, expected }

@@ -91,7 +91,12 @@ mod tests {
         Guard::new(&["http://mirror.lan".parse::<BaseUrl>().unwrap().origin])
     }
 
-    fn follow(from: &str, method: &Method, status: u16, to: &[&str]) -> Result<Option<String>, UpstreamError> {
+    fn follow(
+        from: &str,
+        method: &Method,
+        status: u16,
+        to: &[&str],
+    ) -> Result<Option<String>, UpstreamError> {
         let guard = guard();
         let here = guard.admit(from.parse().unwrap()).unwrap();
         let headers: HeaderMap =

@@ -139,6 +139,9 @@ impl fmt::Debug for Body {
             State::Ended => "ended",
             State::Failed(_) => "failed",
         };
-        f.debug_struct("Body").field("received", &self.received).field("state", &state).finish_non_exhaustive()
+        f.debug_struct("Body")
+            .field("received", &self.received)
+            .field("state", &state)
+            .finish_non_exhaustive()
     }
 }
