@@ -153,7 +153,6 @@ impl Client {
                     expected: framing.expected,
                     max: inner.config.max_object,
                     idle: inner.config.idle_timeout,
-                    connect: inner.config.connect_timeout,
                 };
                 if framing.object_size().is_some_and(|size| size > limits.max) {
                     return Err(UpstreamError::TooLarge { host: limits.host, limit: limits.max });
@@ -212,7 +211,8 @@ impl Inner {
         match timeout(limit, client.execute(outgoing)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => {
-                Err(classify(&error, target.name(), Progress::Head, self.config.connect_timeout))
+                let connect_timeout = self.config.connect_timeout;
+                Err(classify(&error, target.name(), Progress::Head { connect_timeout }))
             }
             Err(_) => {
                 Err(UpstreamError::Timeout { host: target.name(), waiting_for: "an answer", after: limit })
