@@ -13,8 +13,11 @@ use super::error::{Refusal, UpstreamError};
 /// How far an exchange had come when it failed.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Progress {
-    /// No answer yet.
-    Head,
+    /// No answer yet, perhaps no connection.
+    Head {
+        /// How long a connection may take to come about.
+        connect_timeout: Duration,
+    },
     /// In the body.
     Body {
         /// Bytes of it so far.
@@ -24,13 +27,8 @@ pub(super) enum Progress {
     },
 }
 
-/// What `error` from `host` means. `connect_timeout` is for the text alone.
-pub(super) fn classify(
-    error: &reqwest::Error,
-    host: String,
-    progress: Progress,
-    connect_timeout: Duration,
-) -> UpstreamError {
+/// What `error` from `host` means.
+pub(super) fn classify(error: &reqwest::Error, host: String, progress: Progress) -> UpstreamError {
     if let Some(why) = find::<Refusal>(error) {
         return UpstreamError::Refused { host, why: *why };
     }
@@ -41,10 +39,11 @@ pub(super) fn classify(
         return UpstreamError::Tls { host, why: tls.to_string() };
     }
     if error.is_connect() {
-        return if error.is_timeout() {
-            UpstreamError::Timeout { host, waiting_for: "a connection", after: connect_timeout }
-        } else {
-            UpstreamError::Connect { host, why: innermost(error) }
+        return match progress {
+            Progress::Head { connect_timeout: after } if error.is_timeout() => {
+                UpstreamError::Timeout { host, waiting_for: "a connection", after }
+            }
+            _ => UpstreamError::Connect { host, why: innermost(error) },
         };
     }
     let http = find::<hyper::Error>(error);
@@ -53,17 +52,16 @@ pub(super) fn classify(
     }
     let ended_early = http.is_some_and(hyper::Error::is_incomplete_message)
         || find::<io::Error>(error).is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof);
-    let malformed =
-        find::<io::Error>(error).is_some_and(|error| {
-            matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
-        });
+    let malformed = find::<io::Error>(error).is_some_and(|error| {
+        matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
+    });
     match progress {
         Progress::Body { received, expected } if ended_early => {
             UpstreamError::Truncated { host, received, expected }
         }
         _ if malformed => UpstreamError::Protocol { host, what: innermost(error) },
         Progress::Body { received, .. } => UpstreamError::Reset { host, received, why: innermost(error) },
-        Progress::Head => UpstreamError::Reset { host, received: 0, why: innermost(error) },
+        Progress::Head { .. } => UpstreamError::Reset { host, received: 0, why: innermost(error) },
     }
 }
 

@@ -107,9 +107,8 @@ impl Client {
             slots.entry(origin.clone()).or_insert(next);
         }
         let permits = Permits::new(config.connections, config.connections_per_host, slots.len() + 1);
-        let build = |builder: reqwest::ClientBuilder| {
-            builder.build().map_err(|error| Error::Tls(root_cause(&error)))
-        };
+        let build =
+            |builder: reqwest::ClientBuilder| builder.build().map_err(|error| Error::Tls(root_cause(&error)));
         let any: Arc<dyn Resolve> = Arc::new(AnyAddress(resolver.clone()));
         let public: Arc<dyn Resolve> = Arc::new(PublicOnly(resolver.clone()));
         let near = builder(config, any, authorities)?
@@ -154,7 +153,6 @@ impl Client {
                     expected: framing.expected,
                     max: inner.config.max_object,
                     idle: inner.config.idle_timeout,
-                    connect: inner.config.connect_timeout,
                 };
                 if framing.object_size().is_some_and(|size| size > limits.max) {
                     return Err(UpstreamError::TooLarge { host: limits.host, limit: limits.max });
@@ -213,7 +211,8 @@ impl Inner {
         match timeout(limit, client.execute(outgoing)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => {
-                Err(classify(&error, target.name(), Progress::Head, self.config.connect_timeout))
+                let connect_timeout = self.config.connect_timeout;
+                Err(classify(&error, target.name(), Progress::Head { connect_timeout }))
             }
             Err(_) => {
                 Err(UpstreamError::Timeout { host: target.name(), waiting_for: "an answer", after: limit })
@@ -287,4 +286,24 @@ fn root_cause(error: &reqwest::Error) -> String {
         cause = source;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a system without certificates falls back to, which cannot be arranged inside a test process.
+    #[test]
+    fn a_client_can_do_without_authorities() {
+        let config = Config {
+            connect_timeout: Duration::from_secs(1),
+            idle_timeout: Duration::from_secs(1),
+            retries: 0,
+            connections: 1,
+            connections_per_host: 1,
+            ca: Vec::new(),
+            max_object: 1,
+        };
+        Client::prepare(&config, &[], &(Arc::new(SystemResolver) as _), Authorities::Nobody).unwrap();
+    }
 }

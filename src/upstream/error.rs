@@ -229,8 +229,7 @@ mod tests {
     #[case(501, false)]
     #[case(503, true)]
     fn which_statuses_may_pass(#[case] status: u16, #[case] transient: bool) {
-        let error =
-            UpstreamError::Status { host: "a".into(), status: StatusCode::from_u16(status).unwrap() };
+        let error = UpstreamError::Status { host: "a".into(), status: StatusCode::from_u16(status).unwrap() };
         assert_eq!(error.is_transient(), transient);
     }
 
@@ -238,8 +237,11 @@ mod tests {
     fn texts_read_alone() {
         let cut = UpstreamError::Truncated { host: "a".into(), received: 3, expected: Some(9) };
         assert_eq!(cut.to_string(), "a ended the body early, after 3 bytes of 9");
-        let silent =
-            UpstreamError::Timeout { host: "a".into(), waiting_for: "an answer", after: Duration::from_secs(20) };
+        let silent = UpstreamError::Timeout {
+            host: "a".into(),
+            waiting_for: "an answer",
+            after: Duration::from_secs(20),
+        };
         assert_eq!(silent.to_string(), "a sent nothing for 20s while we waited for an answer");
         let refused = UpstreamError::Refused { host: "10.0.0.1".into(), why: Refusal::NotPublic };
         assert_eq!(

@@ -109,7 +109,9 @@ impl Guard {
 
     fn is_configured(&self, origin: &Origin) -> bool {
         let usual_port = origin.port == origin.scheme.default_port();
-        self.configured.iter().any(|known| known.host == origin.host && (usual_port || known.port == origin.port))
+        self.configured
+            .iter()
+            .any(|known| known.host == origin.host && (usual_port || known.port == origin.port))
     }
 }
 
@@ -151,7 +153,7 @@ impl Resolve for PublicOnly {
             let found = resolving.await?;
             let public: Vec<_> = found.iter().copied().filter(|address| is_public(*address)).collect();
             if public.is_empty() && !found.is_empty() {
-                return Err(Box::new(Refusal::NotPublic).into());
+                return Err(Refusal::NotPublic.into());
             }
             addresses(public)
         })

@@ -62,7 +62,9 @@ pub(super) fn check(
     // understand one must not take the body for content.
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     let coding = codings.next();
-    if codings.next().is_some() || coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+    if codings.next().is_some()
+        || coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+    {
         return Err("its Transfer-Encoding is not just chunked".into());
     }
     let length = content_length(headers)?;
@@ -70,11 +72,11 @@ pub(super) fn check(
         // RFC 9112 §6.3: "ought to be handled as an error".
         return Err("it has both Content-Length and Transfer-Encoding".into());
     }
-    let bodiless = *method == Method::HEAD
-        || status == StatusCode::NO_CONTENT
-        || status == StatusCode::NOT_MODIFIED;
+    let bodiless =
+        *method == Method::HEAD || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
     let expected = if bodiless { None } else { length };
-    let range = if status == StatusCode::PARTIAL_CONTENT { Some(part(asked, headers, length)?) } else { None };
+    let range =
+        if status == StatusCode::PARTIAL_CONTENT { Some(part(asked, headers, length)?) } else { None };
     Ok(Framing { expected, range })
 }
 

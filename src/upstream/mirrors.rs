@@ -15,7 +15,7 @@ use super::error::UpstreamError;
 use crate::safe_url::BaseUrl;
 
 const FIRST_REST: Duration = Duration::from_secs(5);
-const LONGEST_REST: Duration = Duration::from_secs(5 * 60);
+const LONGEST_REST: Duration = Duration::from_mins(5);
 const FAILURES_BEFORE_REST: u32 = 2;
 
 /// The upstreams of one repository, and how they have been doing. Does no I/O and owns no clock.

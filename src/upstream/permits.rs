@@ -61,17 +61,21 @@ impl Permits {
     /// Waits for a place in `slot`. Dropping the future gives up the turn, or the place if it was just
     /// granted.
     pub async fn acquire(&self, slot: usize, class: Class) -> Permit {
+        let (key, turn) = self.enqueue(slot, class);
+        let waiting = Waiting { permits: self, slot, key, taken_over: false };
+        turn.notified().await;
+        waiting.into_permit()
+    }
+
+    /// Queues a turn, which may be granted at once.
+    fn enqueue(&self, slot: usize, class: Class) -> ((Class, u64), Arc<Notify>) {
         let turn = Arc::new(Notify::new());
         let mut state = self.lock();
         let key = (class, state.next_ticket);
         state.next_ticket += 1;
         state.slots[slot].waiting.insert(key, turn.clone());
         self.grant(&mut state);
-        drop(state);
-
-        let waiting = Waiting { permits: self, slot, key, taken_over: false };
-        turn.notified().await;
-        waiting.into_permit()
+        (key, turn)
     }
 
     /// Hands out what is free.

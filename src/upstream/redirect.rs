@@ -35,9 +35,15 @@ impl Trail {
         status: StatusCode,
         headers: &HeaderMap,
     ) -> Result<Option<Target>, UpstreamError> {
-        let Some(location) = location(method, status, headers) else { return Ok(None) };
+        let mut locations = headers.get_all(LOCATION).iter();
+        let location = match locations.next() {
+            Some(location) if is_followed(method, status) => location,
+            _ => return Ok(None),
+        };
         let refused = |to: String, why| Err(UpstreamError::Redirect { host: here.name(), to, why });
-        let Some(url) = location.and_then(|text| here.url.join(text).ok()) else {
+        // Two targets are none: who knows which one another reader would take.
+        let one = location.to_str().ok().filter(|_| locations.next().is_none());
+        let Some(url) = one.and_then(|text| here.url.join(text).ok()) else {
             return refused("an address".into(), Refusal::NotAnAddress);
         };
         let to = host_of(&url);
@@ -59,16 +65,10 @@ impl Trail {
     }
 }
 
-/// The redirect's target: `None` when this is no redirect that we follow, `Some(None)` when it names no
-/// single readable one.
-fn location<'a>(method: &Method, status: StatusCode, headers: &'a HeaderMap) -> Option<Option<&'a str>> {
-    let repeatable = *method == Method::GET || *method == Method::HEAD;
-    if !repeatable || !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
-        return None;
-    }
-    let mut all = headers.get_all(LOCATION).iter();
-    let first = all.next()?;
-    Some(if all.next().is_some() { None } else { first.to_str().ok() })
+/// Whether an answer with a `Location` sends us there. Only what may be repeated is repeated.
+fn is_followed(method: &Method, status: StatusCode) -> bool {
+    (*method == Method::GET || *method == Method::HEAD)
+        && matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
 /// Takes from `headers` what was meant for the first origin alone. Ranges and conditions stay: they are
@@ -91,7 +91,12 @@ mod tests {
         Guard::new(&["http://mirror.lan".parse::<BaseUrl>().unwrap().origin])
     }
 
-    fn follow(from: &str, method: &Method, status: u16, to: &[&str]) -> Result<Option<String>, UpstreamError> {
+    fn follow(
+        from: &str,
+        method: &Method,
+        status: u16,
+        to: &[&str],
+    ) -> Result<Option<String>, UpstreamError> {
         let guard = guard();
         let here = guard.admit(from.parse().unwrap()).unwrap();
         let headers: HeaderMap =

@@ -46,8 +46,6 @@ pub(super) struct Limits {
     pub max: u64,
     /// How long it may be silent.
     pub idle: Duration,
-    /// For the text of errors.
-    pub connect: Duration,
 }
 
 /// The content of an answer. Dropping it before its end closes the connection.
@@ -106,7 +104,7 @@ impl Body {
                 return Err(UpstreamError::Timeout { host, waiting_for: "more of the body", after });
             };
             let progress = Progress::Body { received: *received, expected: limits.expected };
-            match next.map_err(|error| classify(&error, limits.host.clone(), progress, limits.connect))? {
+            match next.map_err(|error| classify(&error, limits.host.clone(), progress))? {
                 // An empty frame is no byte.
                 Some(bytes) if bytes.is_empty() => {}
                 Some(bytes) => {
@@ -139,6 +137,9 @@ impl fmt::Debug for Body {
             State::Ended => "ended",
             State::Failed(_) => "failed",
         };
-        f.debug_struct("Body").field("received", &self.received).field("state", &state).finish_non_exhaustive()
+        f.debug_struct("Body")
+            .field("received", &self.received)
+            .field("state", &state)
+            .finish_non_exhaustive()
     }
 }

@@ -47,8 +47,8 @@ impl Iterator for Backoff {
         let mut mixed = self.random;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let thousandths = u32::try_from((mixed ^ (mixed >> 31)) % 501).unwrap_or(0);
-        Some(pause - pause * thousandths / 1000)
+        let thousandths = 500 + u32::try_from((mixed ^ (mixed >> 31)) % 501).unwrap_or(500);
+        Some(pause * thousandths / 1000)
     }
 }
 
