@@ -173,10 +173,10 @@ mod tests {
     #[case("250 ms", Duration::from_millis(250))]
     #[case("5 s", Duration::from_secs(5))]
     #[case("1.5 s", Duration::from_millis(1_500))]
-    #[case("10min", Duration::from_secs(600))]
-    #[case("2 h", Duration::from_secs(7_200))]
-    #[case("1 day", Duration::from_secs(86_400))]
-    #[case("30 days", Duration::from_secs(2_592_000))]
+    #[case("10min", Duration::from_mins(10))]
+    #[case("2 h", Duration::from_hours(2))]
+    #[case("1 day", Duration::from_hours(24))]
+    #[case("30 days", Duration::from_hours(720))]
     fn periods_are_read(#[case] text: &str, #[case] period: Duration) {
         assert_eq!(text.parse(), Ok(Period(period)));
     }

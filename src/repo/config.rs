@@ -32,7 +32,7 @@ pub struct Config {
 
 impl Config {
     /// Default of [`Config::check_every`].
-    pub const CHECK_EVERY: Duration = Duration::from_secs(600);
+    pub const CHECK_EVERY: Duration = Duration::from_mins(10);
 }
 
 /// What the paths of a repository mean.
@@ -126,9 +126,10 @@ impl FromStr for Alias {
 
     fn from_str(text: &str) -> Result<Self, AliasError> {
         let (scheme, rest) = text.split_once("://").ok_or(UrlError::Scheme)?;
-        let authority_ends = rest.find('/').unwrap_or(rest.len());
-        let port_at = rest[..authority_ends].rfind(':').filter(|_| !rest.starts_with('['));
-        let (host, tail) = rest.split_at(port_at.unwrap_or(authority_ends));
+        let authority = &rest[..rest.find('/').unwrap_or(rest.len())];
+        let name_from = authority.rfind(']').unwrap_or(0);
+        let host_ends = authority[name_from..].find(':').map_or(authority.len(), |at| name_from + at);
+        let (host, tail) = rest.split_at(host_ends);
         let pattern: HostPattern = host.parse()?;
         // The star is off: what remains is judged as any other address is.
         let base: BaseUrl = format!("{scheme}://{}{tail}", pattern.name()).parse()?;

@@ -65,7 +65,7 @@ impl Default for Config {
             max_body_size: 8 << 20,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
-            stall_timeout: Duration::from_secs(60),
+            stall_timeout: Duration::from_mins(1),
             shutdown_grace: Duration::from_secs(30),
             access_log: true,
         }

@@ -25,7 +25,7 @@ impl Default for Config {
             path: PathBuf::from("/var/lib/lumbung"),
             max_size: None,
             min_free: 10_000_000_000,
-            recheck: Duration::from_secs(30 * 86_400),
+            recheck: Duration::from_hours(30 * 24),
         }
     }
 }

@@ -1,0 +1,236 @@
+//! `[[repo]]`: as written, with defaults, validated, and compared with each other.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::beside;
+use super::mistakes::{Given, Place, Report};
+use super::reader::{Item, Table};
+use super::values::values;
+use crate::repo::{Alias, Config, Kind, Trust};
+use crate::safe_url::{BaseUrl, Scheme};
+use crate::units::Period;
+
+/// First segments of paths that mean something else than a repository.
+const RESERVED: [&str; 6] = ["snapshot", "client.sh", "mirrors.txt", "HTTPS", "favicon.ico", "robots.txt"];
+
+/// Kinds that a later version will know.
+const NOT_YET: [&str; 8] = ["files", "flatpak", "pypi", "oci", "npm", "cargo", "snap", "fwupd"];
+
+/// One repository as written; a value with a mistake counts as absent.
+pub(super) struct Written {
+    /// Where keys that every repository needs would stand, and what to write there.
+    missing: Vec<(Place, &'static str)>,
+    name: Option<Given<Arc<str>>>,
+    kind: Option<Given<Kind>>,
+    upstreams: Vec<Given<BaseUrl>>,
+    aliases: Vec<Given<Alias>>,
+    keyring: Option<(Place, Vec<PathBuf>)>,
+    trust: Option<Given<Trust>>,
+    check_every: Option<Duration>,
+}
+
+/// Fills in defaults and compares all repositories. Those with mistakes are left out: the mistakes
+/// were noted.
+pub(super) fn validate(written: Vec<Written>, report: &Report<'_>) -> Vec<Config> {
+    check_names(report, &written);
+    check_addresses(report, &written);
+    written.into_iter().filter_map(|written| written.validate(report)).collect()
+}
+
+/// Keys that every repository needs, and what to say to who forgot them.
+const NEEDED: [(&str, &str); 3] = [
+    ("name", "is missing; a repository needs a name, the first part of its paths, such as \"ubuntu\""),
+    ("kind", "is missing; write \"apt\" or \"http\""),
+    ("upstreams", "is missing; a repository needs at least one address to fetch from"),
+];
+
+impl Written {
+    pub fn read(table: Table<'_>) -> Self {
+        let file = table.report().file();
+        let keyring = |text: &str| beside(file, text);
+        let ages = Period(Duration::ZERO)..=Period(Duration::from_hours(30 * 24));
+        let missing = NEEDED.iter().filter(|(key, _)| table.is_absent(key));
+        let written = Self {
+            missing: missing.map(|(key, advice)| (table.place(key), *advice)).collect(),
+            name: table.item("name").and_then(|item| item.read(name)),
+            kind: table.item("kind").and_then(|item| item.read(kind)),
+            upstreams: table.item("upstreams").map(|item| item.list(true, Item::parse)).unwrap_or_default(),
+            aliases: table.item("aliases").map(|item| item.list(false, Item::parse)).unwrap_or_default(),
+            keyring: table
+                .item("keyring")
+                .map(|item| (item.place().clone(), values(item.list(true, |item| item.read(keyring))))),
+            trust: table.item("trust").and_then(|item| item.read(trust)),
+            check_every: table
+                .item("check_every")
+                .and_then(|item| item.within(&ages, "0 s (ask every time) to 30 days"))
+                .map(|given| given.value.0),
+        };
+        table.finish();
+        written
+    }
+
+    /// Fills in defaults and looks for contradictions within the repository.
+    fn validate(self, report: &Report<'_>) -> Option<Config> {
+        for (place, advice) in &self.missing {
+            report.wrong(place, *advice);
+        }
+        let kind = self.kind.as_ref()?.value;
+        let trust = self.trust(kind, report);
+        for (index, later) in self.upstreams.iter().enumerate() {
+            if self.upstreams[..index].iter().any(|earlier| earlier.value == later.value) {
+                report.wrong(&later.place, format!("names {} twice; once is enough", later.value));
+            }
+        }
+        Some(Config {
+            name: self.name?.value,
+            kind,
+            upstreams: values(self.upstreams),
+            aliases: values(self.aliases),
+            trust,
+            keyrings: self.keyring.map(|(_, keyrings)| keyrings).unwrap_or_default(),
+            check_every: self.check_every.unwrap_or(Config::CHECK_EVERY),
+        })
+    }
+
+    /// What vouches for the contents: as written when that can be kept, else what can.
+    fn trust(&self, kind: Kind, report: &Report<'_>) -> Trust {
+        let plain = self.upstreams.iter().find(|upstream| upstream.value.origin.scheme == Scheme::Http);
+        if kind == Kind::Http {
+            if let Some((place, _)) = &self.keyring {
+                report.wrong(
+                    place,
+                    "has no use in a repository of kind http, which has no signatures; remove it",
+                );
+            }
+            if let Some(trust) = self.trust.as_ref().filter(|trust| trust.value != Trust::None) {
+                let message = format!(
+                    "is {:?}, but nothing can be verified in a repository of kind http; remove it",
+                    trust.value.as_str()
+                );
+                report.wrong(&trust.place, message);
+            }
+            return Trust::None;
+        }
+        let Some(trust) = &self.trust else {
+            return match (&self.keyring, plain) {
+                (Some(_), _) => Trust::Signature,
+                (None, None) => Trust::Https,
+                (None, Some(_)) => Trust::None,
+            };
+        };
+        match (trust.value, &self.keyring, plain) {
+            (Trust::Signature, None, _) => report.wrong(
+                &trust.place,
+                "is \"signature\", but there is no keyring; add keyring = \"/usr/share/keyrings/….gpg\"",
+            ),
+            (Trust::Https, _, Some(plain)) => {
+                let message = format!(
+                    "is \"https\", but the upstream {} is not; use https upstreams only, or a keyring",
+                    plain.value
+                );
+                report.wrong(&trust.place, message);
+            }
+            _ => {}
+        }
+        trust.value
+    }
+
+    /// All addresses under which clients know the repository.
+    fn addresses(&self) -> impl Iterator<Item = Given<Alias>> {
+        let upstreams = self
+            .upstreams
+            .iter()
+            .map(|given| Given { value: given.value.clone().into(), place: given.place.clone() });
+        upstreams.chain(self.aliases.iter().cloned())
+    }
+}
+
+/// No two repositories have one name.
+fn check_names(report: &Report<'_>, written: &[Written]) {
+    let mut seen: HashMap<&str, usize> = HashMap::new();
+    for given in written.iter().filter_map(|written| written.name.as_ref()) {
+        let line = report.line(given.place.at);
+        if let Some(first) = seen.get(&*given.value) {
+            let message = format!("is the name of the repository in line {first}, too; choose another");
+            report.wrong(&given.place, message);
+        } else {
+            seen.insert(&given.value, line);
+        }
+    }
+}
+
+/// No address belongs to two repositories, and no name is another repository's host: the path
+/// `/host/…` would mean both.
+fn check_addresses(report: &Report<'_>, written: &[Written]) {
+    let mut owners: HashMap<Alias, (usize, usize)> = HashMap::new();
+    for (index, repo) in written.iter().enumerate() {
+        for address in repo.addresses() {
+            let line = report.line(address.place.at);
+            let (owner, first) = *owners.entry(address.value.clone()).or_insert((index, line));
+            if owner != index {
+                let message = format!(
+                    "has {}, which belongs to {} in line {first}; an address belongs to one repository",
+                    address.value,
+                    title(&written[owner]),
+                );
+                report.wrong(&address.place, message);
+            }
+        }
+    }
+    for (index, repo) in written.iter().enumerate() {
+        let Some(name) = &repo.name else { continue };
+        let Ok(host) = name.value.parse() else { continue };
+        let taken = |(alias, owner): &(&Alias, &(usize, usize))| {
+            alias.host.matches(&host) && (owner.0 != index || !alias.path.as_str().is_empty())
+        };
+        if let Some((alias, _)) =
+            owners.iter().filter(taken).min_by_key(|(alias, owner)| (owner.1, alias.to_string()))
+        {
+            let message = format!(
+                "is also the host of {alias}, so that paths could mean either; choose a name that is no host's"
+            );
+            report.wrong(&name.place, message);
+        }
+    }
+}
+
+/// A repository in a sentence.
+fn title(written: &Written) -> String {
+    written.name.as_ref().map_or_else(|| "a repository".to_owned(), |name| name.value.to_string())
+}
+
+fn name(text: &str) -> Result<Arc<str>, String> {
+    let first = text.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let rest = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._+-".contains(&b));
+    if RESERVED.contains(&text) {
+        Err(format!("it means something else in paths; reserved are {}", RESERVED.join(", ")))
+    } else if first && rest && text.len() <= 64 {
+        Ok(Arc::from(text))
+    } else {
+        Err("a name is 1 to 64 of a-z, 0-9, `.`, `_`, `+` and `-`, and begins with a letter or digit"
+            .to_owned())
+    }
+}
+
+fn kind(text: &str) -> Result<Kind, &'static str> {
+    match text {
+        "apt" => Ok(Kind::Apt),
+        "http" => Ok(Kind::Http),
+        _ if NOT_YET.contains(&text) => {
+            Err("it is not yet supported by this version; supported are \"apt\" and \"http\"")
+        }
+        _ => Err("it must be \"apt\" or \"http\""),
+    }
+}
+
+fn trust(text: &str) -> Result<Trust, &'static str> {
+    match text {
+        "signature" => Ok(Trust::Signature),
+        "https" => Ok(Trust::Https),
+        "none" => Ok(Trust::None),
+        _ => Err("it must be \"signature\", \"https\" or \"none\""),
+    }
+}
