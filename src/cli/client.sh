@@ -152,11 +152,14 @@ rewritten() {
         }
 
         # text with each of its words replaced, and the space between them as it was.
-        function words(text,    out) {
+        # (match sets RSTART and RLENGTH for all functions: they are read before the next one is called.)
+        function words(text,    out, word) {
             out = ""
             while (match(text, /[^ \t\r]+/)) {
-                out = out substr(text, 1, RSTART - 1) replaced(substr(text, RSTART, RLENGTH))
+                out = out substr(text, 1, RSTART - 1)
+                word = substr(text, RSTART, RLENGTH)
                 text = substr(text, RSTART + RLENGTH)
+                out = out replaced(word)
             }
             return out text
         }
@@ -175,9 +178,12 @@ rewritten() {
         $0 ~ /^[ \t]*deb(-src)?[ \t]/ && match($0, /^[ \t]*deb(-src)?[ \t]+(\[[^]]*\][ \t]*)?/) {
             head = substr($0, 1, RLENGTH)
             rest = substr($0, RLENGTH + 1)
-            if (match(rest, /^[^ \t]+/))
-                rest = replaced(substr(rest, 1, RLENGTH)) substr(rest, RLENGTH + 1)
-            print head rest
+            tail = ""
+            if (match(rest, /^[^ \t]+/)) {
+                tail = substr(rest, RLENGTH + 1)
+                rest = replaced(substr(rest, 1, RLENGTH))
+            }
+            print head rest tail
             next
         }
         { print }

@@ -186,7 +186,9 @@ fn check_addresses(report: &Report<'_>, written: &[Written]) {
         let taken = |(alias, owner): &(&Alias, &(usize, usize))| {
             alias.host.matches(&host) && (owner.0 != index || !alias.path.as_str().is_empty())
         };
-        if let Some((alias, _)) = owners.iter().filter(taken).min_by_key(|(_, owner)| owner.1) {
+        if let Some((alias, _)) =
+            owners.iter().filter(taken).min_by_key(|(alias, owner)| (owner.1, alias.to_string()))
+        {
             let message = format!(
                 "is also the host of {alias}, so that paths could mean either; choose a name that is no host's"
             );

@@ -3,11 +3,8 @@
 //! The script itself is `cli/client.sh`; it works on any desktop with a POSIX shell and awk. What is
 //! filled in comes from types that cannot hold a quote or a line break, and is quoted all the same.
 
-use std::fmt;
-use std::str::FromStr;
-
-use crate::repo_path::RepoPath;
-use crate::safe_url::{BaseUrl, Host, Scheme, UrlError};
+use crate::repo::{self, Alias, HostPattern};
+use crate::safe_url::BaseUrl;
 
 const TEMPLATE: &str = include_str!("../cli/client.sh");
 
@@ -38,52 +35,16 @@ pub struct ClientRepo {
     /// Its name here: the first part of its address.
     pub name: String,
     /// What it stands in for: its upstreams and aliases.
-    pub locations: Vec<Location>,
+    pub locations: Vec<Alias>,
 }
 
-/// Where a repository is published: a base, whose host may begin with `*.`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Location {
-    scheme: Scheme,
-    /// Whether any host below `host` is meant, instead of `host` itself.
-    below: bool,
-    host: Host,
-    port: u16,
-    path: RepoPath,
-}
-
-impl From<&BaseUrl> for Location {
-    fn from(base: &BaseUrl) -> Self {
+impl From<&repo::Config> for ClientRepo {
+    fn from(config: &repo::Config) -> Self {
+        let upstreams = config.upstreams.iter().cloned().map(Alias::from);
         Self {
-            scheme: base.origin.scheme,
-            below: false,
-            host: base.origin.host.clone(),
-            port: base.origin.port,
-            path: base.path.clone(),
+            name: config.name.to_string(),
+            locations: upstreams.chain(config.aliases.iter().cloned()).collect(),
         }
-    }
-}
-
-impl FromStr for Location {
-    type Err = UrlError;
-
-    fn from_str(text: &str) -> Result<Self, UrlError> {
-        let (plain, below) = match text.split_once("://*.") {
-            Some((scheme, rest)) => (format!("{scheme}://{rest}"), true),
-            None => (text.to_owned(), false),
-        };
-        Ok(Self { below, ..Self::from(&plain.parse::<BaseUrl>()?) })
-    }
-}
-
-impl fmt::Display for Location {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let star = if self.below { "*." } else { "" };
-        write!(f, "{}://{star}{}", self.scheme.as_str(), self.host)?;
-        if self.port != self.scheme.default_port() {
-            write!(f, ":{}", self.port)?;
-        }
-        write!(f, "/{}", self.path.encoded())
     }
 }
 
@@ -104,11 +65,14 @@ pub fn client_script(server: &BaseUrl, mode: ClientMode, repos: &[ClientRepo]) -
 
 /// `name host port path`, as the script reads it. The port is `-` for the scheme's own, because a
 /// source that names the same place by http or https is the same repository.
-fn rule(name: &str, location: &Location) -> String {
-    let star = if location.below { "*." } else { "" };
+fn rule(name: &str, location: &Alias) -> String {
+    let host = match &location.host {
+        HostPattern::Exact(host) => host.to_string(),
+        HostPattern::Below(host) => format!("*.{host}"),
+    };
     let default = location.port == location.scheme.default_port();
     let port = if default { "-".to_owned() } else { location.port.to_string() };
-    format!("{name} {star}{} {port} /{}", location.host, location.path.encoded())
+    format!("{name} {host} {port} /{}", location.path.encoded())
 }
 
 /// A word that a shell takes as it is.

@@ -105,14 +105,14 @@ pub fn mirror_list(server: &BaseUrl, repo: &str, upstreams: &[BaseUrl]) -> Strin
 
 #[cfg(test)]
 mod tests {
-    use super::super::client_script::Location;
     use super::*;
+    use crate::repo::Alias;
     use crate::status::tests::example;
 
     #[test]
     fn the_usage_page_names_the_server_and_what_it_serves() {
         let server = "http://mirror.example.go.id:3142".parse().unwrap();
-        let location: Location = "http://*.archive.ubuntu.com/ubuntu".parse().unwrap();
+        let location: Alias = "http://*.archive.ubuntu.com/ubuntu".parse().unwrap();
         let repos = [ClientRepo { name: "ubuntu".to_owned(), locations: vec![location] }];
         let page = usage(&server, &repos);
         for words in [

@@ -1,0 +1,177 @@
+//! What may stand on the command line. The long help texts are the manual: the man page is made from
+//! them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::safe_url::BaseUrl;
+use crate::server::client_script::ClientMode;
+
+/// A caching mirror and proxy for Ubuntu and application repositories.
+///
+/// Lumbung stands near the desktops that use it, keeps the packages they ask for, and lets every byte
+/// cross the slow line once. It works without a configuration: `lumbung serve` serves Ubuntu.
+///
+/// Exit status: 0 when done, 1 when a problem was found or met (standard error says what, where and
+/// what to do), 2 when called wrongly.
+#[derive(Debug, Parser)]
+#[command(name = "lumbung", version, max_term_width = 100, arg_required_else_help = true)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    Serve(Serve),
+    Check(Check),
+    Status(Status),
+    Client(Client),
+    /// Print completions for a shell.
+    #[command(hide = true)]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, in roff.
+    #[command(hide = true)]
+    Man,
+}
+
+/// Which configuration.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct ConfigFile {
+    /// The configuration file [default: /etc/lumbung/lumbung.toml, or else the built-in one].
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+}
+
+/// Serve desktops until told to stop.
+///
+/// Answers package tools on one address and administrators on another, until SIGTERM or SIGINT; then
+/// running transfers have a while to end. What is given here goes before the configuration file.
+///
+/// Examples:
+///
+///   lumbung serve
+///       with /etc/lumbung/lumbung.toml, or as built in: port 3142, kept in /var/lib/lumbung
+///
+///   lumbung serve --store ./data --listen 127.0.0.1:3142
+///       to try it as an ordinary user
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    pub(super) file: ConfigFile,
+    /// Where desktops ask; port 0 lets the system choose. May be given more than once.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(super) listen: Vec<SocketAddr>,
+    /// Where administrators ask.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(super) admin: Option<SocketAddr>,
+    /// The folder of the store; made when it is not there.
+    #[arg(long, value_name = "DIR")]
+    pub(super) store: Option<PathBuf>,
+}
+
+/// Check the configuration, the store, keyrings and upstreams.
+///
+/// Prints a table with a verdict each: ok, note (worth knowing), or BAD. Nothing is changed, and a
+/// running server is not disturbed. Each upstream is really asked, with the configured time-outs.
+///
+/// Exit status: 1 when anything is BAD.
+///
+/// Examples:
+///
+///   lumbung check
+///   lumbung check --config ./new.toml --offline
+///       before a new file is put in place, without asking upstreams
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Check {
+    #[command(flatten)]
+    pub(super) file: ConfigFile,
+    /// Ask no upstream.
+    #[arg(long)]
+    pub(super) offline: bool,
+}
+
+/// Show what the running server does.
+///
+/// Asks the server at its administrators' address (from the configuration) and prints what needs
+/// attention, the traffic since the start, the store's use, repositories and upstreams, and the
+/// transfers that run.
+///
+/// Examples:
+///
+///   lumbung status
+///   lumbung status --watch
+///   lumbung status --json | jq .totals.wan_saved
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Status {
+    #[command(flatten)]
+    pub(super) file: ConfigFile,
+    /// The administrators' address, when it is not the configured one.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(super) admin: Option<SocketAddr>,
+    /// Print the JSON of /api/v1/status.
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Print anew every two seconds, until interrupted.
+    #[arg(long)]
+    pub(super) watch: bool,
+}
+
+/// Print the script that points a desktop here.
+///
+/// The script rewrites apt's sources to this server (mirror), or sets it as apt's proxy (proxy). It
+/// keeps what it changes, and takes it back with --undo. The server gives the same script at
+/// /client.sh.
+///
+/// Examples:
+///
+///   lumbung client --server http://mirror.example.go.id:3142 > client.sh
+///   ssh desktop sudo sh -s -- --dry-run < client.sh
+///   curl -fsS http://mirror.example.go.id:3142/client.sh | sudo sh
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Client {
+    #[command(flatten)]
+    pub(super) file: ConfigFile,
+    /// What the script does unless told otherwise.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) mode: ClientMode,
+    /// How desktops reach the server [default: `public_url` of the configuration].
+    #[arg(long, value_name = "URL")]
+    pub(super) server: Option<BaseUrl>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_a_long_help_with_examples() {
+        for command in Args::command().get_subcommands().filter(|command| !command.is_hide_set()) {
+            let help = command.get_long_about().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Examples:\n"), "{}: {help}", command.get_name());
+        }
+    }
+
+    #[test]
+    fn wrong_usage_ends_with_2() {
+        for words in [&["lumbung"][..], &["lumbung", "serve", "--listen", "here"], &["lumbung", "sreve"]] {
+            assert_eq!(Args::try_parse_from(words).unwrap_err().exit_code(), 2, "{words:?}");
+        }
+    }
+}
