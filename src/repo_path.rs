@@ -98,6 +98,12 @@ impl RepoPath {
         Ok(Self(Arc::from(path)))
     }
 
+    /// The repository's root.
+    #[must_use]
+    pub fn root() -> Self {
+        Self(Arc::from(""))
+    }
+
     /// The decoded path.
     #[must_use]
     pub fn as_str(&self) -> &str {

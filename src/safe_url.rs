@@ -82,6 +82,12 @@ impl FromStr for Host {
     }
 }
 
+impl From<IpAddr> for Host {
+    fn from(address: IpAddr) -> Self {
+        Self(address.to_string().into())
+    }
+}
+
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.contains(':') { write!(f, "[{}]", self.0) } else { f.write_str(&self.0) }

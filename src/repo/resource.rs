@@ -1,0 +1,72 @@
+//! What a client asks for, once its address has been understood.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::repo_path::RepoPath;
+
+use super::class::{PathClass, suite_folder};
+use super::config::{Config, Kind};
+
+/// One configured repository. Its position in the configuration is its identity inside the program.
+#[derive(Debug)]
+pub struct Repository {
+    /// What the administrator wrote.
+    pub config: Config,
+    /// Position in the configuration.
+    pub index: usize,
+}
+
+impl Repository {
+    /// The name: first segment of the mirror form, label in logs and metrics.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.config.name
+    }
+
+    /// How long a release file or index is served before upstream is asked again.
+    #[must_use]
+    pub const fn check_every(&self) -> Duration {
+        self.config.check_every
+    }
+}
+
+/// Something that a repository publishes, wherever the client's spelling came from. The cache key
+/// derives from it alone.
+#[derive(Debug, Clone)]
+pub struct Resource {
+    /// Who publishes it.
+    pub repository: Arc<Repository>,
+    /// Where in the repository.
+    pub path: RepoPath,
+    /// The query, without its question mark; only repositories of kind `http` have one.
+    pub query: Option<Arc<str>>,
+    /// What the path says about it.
+    pub class: PathClass,
+}
+
+impl Resource {
+    /// Understands `path` in `repository`. A query is part of the name for kind `http` and means
+    /// nothing to an apt repository, which is made of plain files.
+    #[must_use]
+    pub fn new(repository: Arc<Repository>, path: RepoPath, query: Option<&str>) -> Self {
+        let class = PathClass::of(repository.config.kind, &path);
+        let query = query.filter(|_| repository.config.kind == Kind::Http).map(Arc::from);
+        Self { repository, path, query, class }
+    }
+
+    /// The name within its repository under which the cache keeps it.
+    #[must_use]
+    pub fn key_path(&self) -> Arc<str> {
+        match &self.query {
+            None => Arc::from(self.path.as_str()),
+            Some(query) => Arc::from(format!("{}?{query}", self.path)),
+        }
+    }
+
+    /// The folder of the suite it belongs to; see [`suite_folder`].
+    #[must_use]
+    pub fn suite_folder(&self) -> &str {
+        suite_folder(&self.path)
+    }
+}

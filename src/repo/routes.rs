@@ -1,0 +1,188 @@
+//! Finding the repository that an address belongs to.
+
+use std::sync::Arc;
+
+use crate::repo_path::RepoPath;
+use crate::safe_url::{Host, Origin, Scheme};
+
+use super::config::{Config, HostPattern};
+use super::resource::{Repository, Resource};
+
+/// Every configured repository, and the addresses that lead to them.
+#[derive(Debug)]
+pub struct Repositories {
+    list: Vec<Arc<Repository>>,
+    /// Longest folder first, so that the most specific address wins.
+    addresses: Vec<Address>,
+}
+
+/// One host and folder by which clients may know a repository.
+#[derive(Debug)]
+struct Address {
+    host: HostPattern,
+    scheme: Scheme,
+    port: u16,
+    folder: RepoPath,
+    repository: Arc<Repository>,
+}
+
+impl Address {
+    /// A port that was written down must be met exactly. A default port matches the default port of
+    /// either scheme: apt speaks plain http to its proxy about upstreams that we reach by https.
+    fn matches(&self, host: &Host, port: u16) -> bool {
+        let standard = self.port == self.scheme.default_port();
+        let port_matches = if standard { port == 80 || port == 443 } else { port == self.port };
+        port_matches && self.host.matches(host)
+    }
+}
+
+impl Repositories {
+    /// Indexes the configured repositories.
+    #[must_use]
+    pub fn new(configs: Vec<Config>) -> Self {
+        let list: Vec<_> = configs
+            .into_iter()
+            .enumerate()
+            .map(|(index, config)| Arc::new(Repository { config, index }))
+            .collect();
+        let mut addresses = Vec::new();
+        for repository in &list {
+            for base in &repository.config.upstreams {
+                addresses.push(Address {
+                    host: HostPattern::Exact(base.origin.host.clone()),
+                    scheme: base.origin.scheme,
+                    port: base.origin.port,
+                    folder: base.path.clone(),
+                    repository: Arc::clone(repository),
+                });
+            }
+            for alias in &repository.config.aliases {
+                addresses.push(Address {
+                    host: alias.host.clone(),
+                    scheme: alias.scheme,
+                    port: alias.port,
+                    folder: alias.path.clone(),
+                    repository: Arc::clone(repository),
+                });
+            }
+        }
+        addresses.sort_by_key(|address| std::cmp::Reverse(address.folder.as_str().len()));
+        Self { list, addresses }
+    }
+
+    /// In the order of the configuration.
+    #[must_use]
+    pub fn list(&self) -> &[Arc<Repository>] {
+        &self.list
+    }
+
+    /// The repository of this name.
+    #[must_use]
+    pub fn by_name(&self, name: &str) -> Option<&Arc<Repository>> {
+        self.list.iter().find(|repository| &**repository.name() == name)
+    }
+
+    /// What stands at `path` on a host that belongs to a repository.
+    #[must_use]
+    pub fn by_address(
+        &self,
+        host: &Host,
+        port: u16,
+        path: &RepoPath,
+        query: Option<&str>,
+    ) -> Option<Resource> {
+        self.addresses.iter().filter(|address| address.matches(host, port)).find_map(|address| {
+            let below = path.below(address.folder.as_str())?;
+            Some(Resource::new(Arc::clone(&address.repository), below, query))
+        })
+    }
+
+    /// Whether `host` belongs to any repository, whatever the folder.
+    #[must_use]
+    pub fn knows_host(&self, host: &Host) -> bool {
+        self.addresses.iter().any(|address| address.host.matches(host))
+    }
+
+    /// The origins of every configured upstream: the only ones that may have any address.
+    #[must_use]
+    pub fn origins(&self) -> Vec<Origin> {
+        let mut origins: Vec<_> = self
+            .list
+            .iter()
+            .flat_map(|repository| &repository.config.upstreams)
+            .map(|base| base.origin.clone())
+            .collect();
+        origins.sort();
+        origins.dedup();
+        origins
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rstest::rstest;
+
+    use super::super::config::{Kind, Trust};
+    use super::*;
+
+    fn repository(name: &str, upstream: &str, aliases: &[&str]) -> Config {
+        Config {
+            name: name.into(),
+            kind: Kind::Apt,
+            upstreams: vec![upstream.parse().unwrap()],
+            aliases: aliases.iter().map(|alias| alias.parse().unwrap()).collect(),
+            trust: Trust::None,
+            keyrings: Vec::new(),
+            check_every: Duration::from_secs(600),
+        }
+    }
+
+    fn repositories() -> Repositories {
+        Repositories::new(vec![
+            repository(
+                "ubuntu",
+                "http://archive.ubuntu.com/ubuntu",
+                &["http://security.ubuntu.com/ubuntu", "http://*.archive.ubuntu.com/ubuntu"],
+            ),
+            repository("ports", "http://archive.ubuntu.com/ubuntu/ports", &[]),
+            repository("ppa", "https://ppa.launchpadcontent.net", &[]),
+            repository("own", "http://10.0.0.5:8080/apt", &[]),
+        ])
+    }
+
+    #[rstest]
+    #[case("archive.ubuntu.com", 80, "/ubuntu/dists/noble/InRelease", Some(("ubuntu", "dists/noble/InRelease")))]
+    #[case("id.archive.ubuntu.com", 80, "/ubuntu/dists/noble/InRelease", Some(("ubuntu", "dists/noble/InRelease")))]
+    #[case("archive.ubuntu.com", 80, "/ubuntu/ports/x", Some(("ports", "x")))]
+    #[case("archive.ubuntu.com", 80, "/ubuntu-old/x", None)]
+    #[case("archive.ubuntu.com", 8080, "/ubuntu/x", None)]
+    #[case("evil-archive.ubuntu.com", 80, "/ubuntu/x", None)]
+    #[case("ppa.launchpadcontent.net", 80, "/a/b/ubuntu/dists/noble/InRelease", Some(("ppa", "a/b/ubuntu/dists/noble/InRelease")))]
+    #[case("ppa.launchpadcontent.net", 443, "/x", Some(("ppa", "x")))]
+    #[case("10.0.0.5", 8080, "/apt/x", Some(("own", "x")))]
+    #[case("10.0.0.5", 80, "/apt/x", None)]
+    #[case("169.254.169.254", 80, "/latest/meta-data", None)]
+    fn addresses_lead_to_repositories(
+        #[case] host: &str,
+        #[case] port: u16,
+        #[case] path: &str,
+        #[case] found: Option<(&str, &str)>,
+    ) {
+        let repositories = repositories();
+        let path = RepoPath::parse(path).unwrap();
+        let resource = repositories.by_address(&host.parse().unwrap(), port, &path, None);
+        let seen = resource.as_ref().map(|r| (&**r.repository.name(), r.path.as_str()));
+        assert_eq!(seen, found);
+    }
+
+    #[test]
+    fn queries_are_dropped_where_they_mean_nothing() {
+        let repositories = repositories();
+        let path = RepoPath::parse("/ubuntu/x").unwrap();
+        let host = "archive.ubuntu.com".parse().unwrap();
+        let resource = repositories.by_address(&host, 80, &path, Some("a=1")).unwrap();
+        assert_eq!(&*resource.key_path(), "x");
+    }
+}
