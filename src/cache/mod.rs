@@ -1,1 +1,34 @@
-//! (to come)
+//! Have it, join it, or fetch it: what happens to a request between its understanding and its answer.
+//!
+//! [`Cache::serve`] looks a [`Resource`] up (first among the [entries](entry) held open, then in the
+//! store), lets the [policy] judge whether the copy may be served as it is, and otherwise joins the
+//! [flight] that fetches the resource, or starts one. A flight is run by one [fill], which alone may put
+//! bytes into the store; it belongs to no client and outlives all of them.
+//!
+//! Rules:
+//! - At most one flight per resource. The table of flights is locked for map operations only, never
+//!   across an await, and no other lock is taken inside.
+//! - A request that finds no flight starts one; the flight's first act is to look again, because the
+//!   flight before it may have committed between the look-up and the start.
+//! - A hit takes no lock that a miss holds while it waits.
+//! - A client's future may be dropped at any await; that abandons the answer, never a flight.
+
+mod answer;
+mod conditions;
+mod direct;
+mod entry;
+mod failure;
+mod fill;
+mod flight;
+mod lookup;
+mod policy;
+mod validators;
+
+pub use answer::{Answer, Freshness, Passed};
+pub use conditions::{ByteRange, Conditions, Verdict};
+pub use direct::PassRequest;
+pub use entry::Entry;
+pub use failure::Failure;
+pub use flight::{Cut, Flight, FlightStatus, Head, PIECE, Reader};
+pub use lookup::{Cache, Parts};
+pub use validators::Validators;

@@ -1,0 +1,107 @@
+//! Past the store: answers that may not be kept, or for which there is no room.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+
+use super::answer::{Answer, Passed};
+use super::failure::Failure;
+use super::flight::Reader;
+use super::lookup::Cache;
+use crate::clock;
+use crate::outcome::Class;
+use crate::repo::Resource;
+use crate::upstream::{Body, Request, Response};
+
+/// A request with a method other than GET and HEAD, for repositories that pass them on.
+#[derive(Debug)]
+pub struct PassRequest {
+    /// The method.
+    pub method: Method,
+    /// Headers that may go upstream.
+    pub headers: HeaderMap,
+    /// The body, already bounded.
+    pub body: Bytes,
+}
+
+impl Cache {
+    /// Fetches for one client alone.
+    pub(super) async fn direct(&self, resource: &Resource, head_only: bool, reason: &'static str) -> Answer {
+        let method = if head_only { Method::HEAD } else { Method::GET };
+        let request = PassRequest { method, headers: HeaderMap::new(), body: Bytes::new() };
+        self.pass(resource, request, reason).await
+    }
+
+    /// Sends a request on and gives back what upstream answers, whatever it is. Only a request that has
+    /// no effect upstream (GET and HEAD) is tried at more than one upstream.
+    pub async fn pass(&self, resource: &Resource, request: PassRequest, reason: &'static str) -> Answer {
+        let repeatable = request.method.is_safe();
+        let mirrors = self.mirrors(resource.repository.index);
+        let mut failure = Failure::Unreachable("no upstream is configured".into());
+        for index in mirrors.order(Instant::now()) {
+            let url = mirrors.base(index).join(&resource.path, resource.query.as_deref());
+            let mut upstream = Request::get(url, Class::Client);
+            upstream.method = request.method.clone();
+            upstream.headers = request.headers.clone();
+            upstream.body = (!request.body.is_empty()).then(|| request.body.clone());
+            match self.0.parts.client.send(upstream).await {
+                Ok(response) if repeatable && response.status.is_server_error() => {
+                    let host = mirrors.base(index).origin.host.as_str();
+                    failure = Failure::Unreachable(
+                        format!("{host} answers with status {}", response.status).into(),
+                    );
+                }
+                Ok(response) if repeatable && response.status == StatusCode::NOT_FOUND => {
+                    failure = Failure::NotFound { upstream: mirrors.base(index).origin.host.as_str().into() };
+                }
+                Ok(Response { status, headers, body, .. }) => {
+                    mirrors.succeeded(index);
+                    return Answer::Passed(Passed { status, headers, body, reason });
+                }
+                Err(error) => {
+                    mirrors.failed(index, Instant::now(), &error);
+                    self.0.parts.metrics.upstream_error(resource.repository.name(), error.reason());
+                    failure = Failure::unreachable(&error);
+                    if !repeatable {
+                        break;
+                    }
+                }
+            }
+        }
+        Answer::Failed(failure)
+    }
+
+    /// The rest of what `reader` was reading, straight from upstream, for a flight that could not go on
+    /// storing. The body begins at the returned number of bytes before the reader's position.
+    ///
+    /// # Errors
+    /// No upstream sends the same object any more.
+    pub async fn rest_of(&self, resource: &Resource, reader: &Reader) -> Result<(Body, u64), Failure> {
+        let position = reader.position();
+        let mut headers = HeaderMap::new();
+        if position > 0 {
+            let range = reader
+                .last()
+                .map_or_else(|| format!("bytes={position}-"), |last| format!("bytes={position}-{last}"));
+            let date =
+                httpdate::fmt_http_date(clock::from_unix(reader.head().validators.last_modified.max(0)));
+            for (name, value) in [(header::RANGE, range), (header::IF_RANGE, date)] {
+                if let Ok(value) = HeaderValue::from_str(&value) {
+                    headers.insert(name, value);
+                }
+            }
+        }
+        let request = PassRequest { method: Method::GET, headers, body: Bytes::new() };
+        match self.pass(resource, request, "no-room").await {
+            Answer::Passed(passed) if passed.status == StatusCode::PARTIAL_CONTENT => Ok((passed.body, 0)),
+            Answer::Passed(passed)
+                if passed.status == StatusCode::OK && passed.body.announced() == reader.head().total =>
+            {
+                Ok((passed.body, position))
+            }
+            Answer::Failed(failure) => Err(failure),
+            _ => Err(Failure::Changed { upstream: "upstream".into() }),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Running one flight: asking upstreams until one delivers, and putting what it delivers into the store.
+//!
+//! A fill goes through the repository's upstreams in rounds, the healthy ones first. What has arrived is
+//! kept over breaks: the next try asks for the rest (`Range` with `If-Range`), from another upstream
+//! where the validators, or the hash that the path tells, show that it is the same object. Only when no
+//! round helps does it end with the kept copy, or with the failure.
+//!
+//! Dropping the future (a shutdown) keeps the partial file, which a later flight resumes.
+
+mod attempt;
+mod request;
+mod transfer;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::entry::Entry;
+use super::failure::Failure;
+use super::flight::{End, Flight};
+use super::lookup::Cache;
+use crate::repo::{PathClass, Resource};
+use crate::upstream::Backoff;
+use transfer::Transfer;
+
+/// A break after this many new bytes is a fresh start for the count of tries: a line that drops every
+/// few minutes still moves a large file to its end.
+const PROGRESS: u64 = 256 * 1024;
+
+/// One flight's work.
+pub(super) struct Fill {
+    cache: Cache,
+    resource: Resource,
+    flight: Arc<Flight>,
+    /// The copy that upstream is asked to confirm or replace.
+    kept: Option<Arc<Entry>>,
+}
+
+/// What one try at one upstream led to.
+enum Step {
+    /// The flight is over.
+    Done(End),
+    /// Not from this upstream, for this reason; try on.
+    Next(Failure),
+}
+
+impl Fill {
+    pub(super) fn new(
+        cache: Cache,
+        resource: Resource,
+        flight: Arc<Flight>,
+        kept: Option<Arc<Entry>>,
+    ) -> Self {
+        Self { cache, resource, flight, kept }
+    }
+
+    /// Runs the flight to its end. However that comes about, a panic included, readers learn of it.
+    pub(super) async fn run(self) {
+        let landing = Unfinished { cache: self.cache.clone(), flight: Arc::clone(&self.flight), end: None };
+        let tasks = self.cache.0.parts.tasks.clone();
+        let end = tokio::select! {
+            end = self.fly() => end,
+            () = tasks.stopping() => End::Failed(Failure::Stopping),
+        };
+        landing.finish(end);
+    }
+
+    async fn fly(&self) -> End {
+        // The flight before this one may have landed between our look-up and our start.
+        if let Some(entry) = self.cache.fresh(&self.resource, &self.flight.key) {
+            return End::Confirmed(entry);
+        }
+        let mut transfer = match Transfer::resume(&self.cache.0.parts.store, &self.flight.key).await {
+            Ok(transfer) => transfer,
+            Err(failure) => return End::Failed(failure),
+        };
+        let failure = match self.rounds(&mut transfer).await {
+            Ok(end) => return end,
+            Err(failure) => failure,
+        };
+        tracing::warn!(repo = %self.flight.key.repo, path = %self.flight.key.path, %failure, "not fetched");
+        match &self.kept {
+            Some(entry) if self.keeps_copy(&failure) => End::Kept(Arc::clone(entry), failure),
+            _ => End::Failed(failure),
+        }
+    }
+
+    /// A suite's files stay what they were when upstream has lost them; anything else that is gone
+    /// upstream is gone here too (RFC 9111 §4.3.3).
+    const fn keeps_copy(&self, failure: &Failure) -> bool {
+        self.resource.class.is_of_suite() || !failure.is_definite()
+    }
+
+    /// Goes round the upstreams until the flight is over or hope is lost.
+    async fn rounds(&self, transfer: &mut Option<Transfer>) -> Result<End, Failure> {
+        let mirrors = &self.cache.0.mirrors[self.resource.repository.index];
+        let mut backoff = Backoff::new(self.cache.0.parts.retries);
+        let mut reached = transfer.as_ref().map_or(0, Transfer::written);
+        loop {
+            let mut definite = None;
+            let mut transient = None;
+            for index in mirrors.order(Instant::now()) {
+                match self.attempt(index, transfer).await {
+                    Step::Done(end) => return Ok(end),
+                    Step::Next(failure) if failure.is_definite() => definite = Some(failure),
+                    Step::Next(failure) => transient = Some(failure),
+                }
+                let written = transfer.as_ref().map_or(0, Transfer::written);
+                if written >= reached.saturating_add(PROGRESS) {
+                    backoff.reset(self.cache.0.parts.retries);
+                }
+                reached = reached.max(written);
+            }
+            match (definite, transient) {
+                // To apt a missing package is final while an error is tried again; another upstream
+                // that is only away for the moment may well have it.
+                (Some(_), Some(failure)) if self.resource.class == PathClass::Immutable => {
+                    return Err(failure);
+                }
+                (Some(failure), _) => return Err(failure),
+                (None, Some(failure)) => match backoff.next() {
+                    Some(delay) => tokio::time::sleep(delay).await,
+                    None => return Err(failure),
+                },
+                (None, None) => return Err(Failure::Unreachable("no upstream is configured".into())),
+            }
+        }
+    }
+
+    fn unix_now(&self) -> i64 {
+        self.cache.0.parts.clock.unix()
+    }
+}
+
+/// A flight whose end has not been told yet. Dropping it tells readers that the flight failed.
+struct Unfinished {
+    cache: Cache,
+    flight: Arc<Flight>,
+    end: Option<End>,
+}
+
+impl Unfinished {
+    fn finish(mut self, end: End) {
+        self.end = Some(end);
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        let end = self.end.take().unwrap_or(End::Failed(Failure::Stopping));
+        self.cache.finish(&self.flight, end);
+    }
+}
+
+/// The part of the last bytes that readers do not get before the hash is known to be right, in bytes.
+const HELD_BACK: u64 = 32 * 1024;
