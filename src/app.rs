@@ -1,1 +1,277 @@
-//! (to come)
+//! The composition root: build everything, then run it.
+//!
+//! Building may fail (a port is taken, the store is locked); running may not. Nothing runs before every
+//! socket is bound and the store is open, and everything a part needs is handed to it here. The whole
+//! program can be started several times in one process, which is how the tests use it.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::cache::{self, Cache, FlightStatus};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::repo::Repositories;
+use crate::server::{self, Server, admin};
+use crate::status::{self, Status};
+use crate::store::Store;
+use crate::tasks::Tasks;
+use crate::telemetry::Metrics;
+use crate::upstream::{Client, MirrorStatus};
+
+/// How long flights and other background work may take to notice a shutdown.
+const TASK_GRACE: Duration = Duration::from_secs(5);
+
+/// Pause between start-up and the first search for files that nothing refers to, so that it does not
+/// compete with the morning's first desktops.
+const SWEEP_AFTER: Duration = Duration::from_secs(600);
+
+/// Pause between two such searches.
+const SWEEP_EVERY: Duration = Duration::from_secs(24 * 3600);
+
+/// A server that is ready to run.
+pub struct App {
+    server: Server,
+    admin: TcpListener,
+    admin_address: SocketAddr,
+    state: admin::AdminState,
+    store: Store,
+    tasks: Tasks,
+}
+
+impl App {
+    /// Opens the store, binds the sockets and connects the parts.
+    ///
+    /// # Errors
+    /// Says what could not be opened or bound, and what to do about it.
+    pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Self> {
+        raise_file_limit();
+        let started = (Instant::now(), clock.unix());
+        let (store_config, store_clock) = (config.store.clone(), clock.clone());
+        let store = tokio::task::spawn_blocking(move || Store::open(&store_config, store_clock)).await??;
+        let built = Self::connect(config, clock, store.clone(), started).await;
+        if built.is_err() {
+            // The next start must not find the store locked by a program that gave up.
+            let _ = tokio::task::spawn_blocking(move || store.close()).await;
+        }
+        built
+    }
+
+    async fn connect(
+        config: Config,
+        clock: Clock,
+        store: Store,
+        started: (Instant, i64),
+    ) -> anyhow::Result<Self> {
+        let repositories = Arc::new(Repositories::new(config.repos));
+        let names: Vec<_> =
+            repositories.list().iter().map(|repository| Arc::clone(repository.name())).collect();
+        let metrics = Metrics::new(&names);
+        let tasks = Tasks::new();
+        let client =
+            Client::new(&config.upstream, &repositories.origins()).context("upstream connections")?;
+        let cache = Cache::new(cache::Parts {
+            store: store.clone(),
+            client,
+            repositories: Arc::clone(&repositories),
+            metrics: metrics.clone(),
+            clock: clock.clone(),
+            tasks: tasks.clone(),
+            retries: config.upstream.retries,
+        });
+        let admin_config = config.server.admin;
+        let server = Server::bind(server::Parts {
+            config: config.server,
+            repositories: Arc::clone(&repositories),
+            cache: cache.clone(),
+            metrics: metrics.clone(),
+            clock,
+            tasks: tasks.clone(),
+        })
+        .await?;
+        let admin = TcpListener::bind(admin_config)
+            .await
+            .with_context(|| format!("cannot listen on {admin_config} for administrators"))?;
+        let admin_address = admin.local_addr()?;
+        let facts = Facts {
+            started,
+            config: config.origin,
+            listen: server.addresses().to_vec(),
+            admin: admin_address,
+            store_path: config.store.path,
+            store: store.clone(),
+            cache,
+            repositories,
+            metrics: metrics.clone(),
+        };
+        let state =
+            admin::AdminState { status: Arc::new(move || facts.status()), metrics, ready: Arc::default() };
+        Ok(Self { server, admin, admin_address, state, store, tasks })
+    }
+
+    /// Where clients are served, with the ports that the system chose.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        self.server.addresses()
+    }
+
+    /// Where administrators are served.
+    #[must_use]
+    pub const fn admin_address(&self) -> SocketAddr {
+        self.admin_address
+    }
+
+    /// Serves until `shutdown` resolves, then ends with grace: responses in progress finish up to the
+    /// configured time, partial downloads are kept, and the store is closed.
+    ///
+    /// # Errors
+    /// A part ended that should not have.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let Self { server, admin, admin_address, state, store, tasks } = self;
+        for address in server.addresses() {
+            tracing::info!(%address, "listening");
+        }
+        tracing::info!(address = %admin_address, "listening for administrators");
+        let stop = CancellationToken::new();
+        let admin_stop = tasks.clone();
+        let router = admin::router(state.clone());
+        tasks.spawn(async move {
+            let serving =
+                axum::serve(admin, router).with_graceful_shutdown(async move { admin_stop.stopping().await });
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "the administrators' pages are gone");
+            }
+        });
+        tasks.spawn(sweep(store.clone(), tasks.clone()));
+        state.ready.store(true, Ordering::Release);
+        let serving = server.run(stop.clone());
+        tokio::pin!(serving);
+        let cut = tokio::select! {
+            cut = &mut serving => cut,
+            () = shutdown => {
+                tracing::info!("shutting down: no new connections, responses in progress may end");
+                state.ready.store(false, Ordering::Release);
+                stop.cancel();
+                serving.await
+            }
+        };
+        if cut > 0 {
+            tracing::warn!(connections = cut, "cut at the end of the grace time");
+        }
+        let left = tasks.shutdown(TASK_GRACE).await;
+        if left > 0 {
+            tracing::warn!(tasks = left, "did not end in time");
+        }
+        tokio::task::spawn_blocking(move || store.close()).await.context("closing the store")?;
+        tracing::info!("ended");
+        Ok(())
+    }
+}
+
+/// Looks for files that the catalog does not know, now and then.
+async fn sweep(store: Store, tasks: Tasks) {
+    let mut pause = SWEEP_AFTER;
+    loop {
+        tokio::select! {
+            () = tasks.stopping() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+        let store = store.clone();
+        if tokio::task::spawn_blocking(move || store.sweep()).await.is_err() {
+            return;
+        }
+        pause = SWEEP_EVERY;
+    }
+}
+
+/// Connections and open objects each cost a file descriptor; the default limit of 1,024 is for
+/// programs that use `select`. Raising it to what the system allows needs no privilege.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if limit.current != limit.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, wanted)
+    {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+    }
+}
+
+/// Where a status comes from.
+struct Facts {
+    started: (Instant, i64),
+    config: String,
+    listen: Vec<SocketAddr>,
+    admin: SocketAddr,
+    store_path: std::path::PathBuf,
+    store: Store,
+    cache: Cache,
+    repositories: Arc<Repositories>,
+    metrics: Metrics,
+}
+
+impl Facts {
+    fn status(&self) -> Status {
+        let now = Instant::now();
+        let usage = self.store.usage();
+        let repos: Vec<_> = self
+            .repositories
+            .list()
+            .iter()
+            .map(|repository| status::Repo {
+                name: repository.name().to_string(),
+                kind: repository.config.kind.as_str().to_owned(),
+                trust: repository.config.trust.as_str().to_owned(),
+                upstreams: self
+                    .cache
+                    .mirrors(repository.index)
+                    .status(now)
+                    .into_iter()
+                    .map(upstream_status)
+                    .collect(),
+                traffic: self.metrics.traffic(repository.name()),
+            })
+            .collect();
+        let totals =
+            repos.iter().map(|repo| repo.traffic).chain([self.metrics.traffic_elsewhere()]).collect();
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started: self.started.1,
+            uptime_seconds: self.started.0.elapsed().as_secs(),
+            config: self.config.clone(),
+            listen: self.listen.clone(),
+            admin: self.admin,
+            connections: self.metrics.connections(),
+            flights: self.cache.flights().into_iter().map(flight_status).collect(),
+            store: status::Store {
+                path: self.store_path.clone(),
+                bytes: usage.bytes,
+                objects: usage.objects,
+                limit: usage.limit,
+                free: usage.free,
+                min_free: usage.min_free,
+                evicted_bytes: usage.evicted_bytes,
+                full: usage.full,
+            },
+            repos,
+            totals,
+        }
+    }
+}
+
+fn upstream_status(mirror: MirrorStatus) -> status::Upstream {
+    let MirrorStatus { url, healthy, failures, last_error, resting_seconds } = mirror;
+    let resting_seconds = (!healthy).then_some(resting_seconds);
+    status::Upstream { url, healthy, failures, last_error, resting_seconds }
+}
+
+fn flight_status(flight: FlightStatus) -> status::Flight {
+    let FlightStatus { repo, path, received, total, readers, seconds, .. } = flight;
+    status::Flight { repo, path, received, total, readers, seconds }
+}

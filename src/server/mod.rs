@@ -1,8 +1,24 @@
-//! What the program answers: to desktops, and to administrators.
+//! What clients see: connections, the understanding of their requests, and the answers.
+//!
+//! [`connection`] accepts within bounds and hands each connection to hyper over [`io`], which keeps the
+//! time-outs and reads a client's pipelined requests ahead. [`handler`] takes one request through
+//! [`route`] (what is asked for, or why not), the [cache](crate::cache), and [`respond`] (status and
+//! headers) to a [`body`]. Status codes and the words for failures are chosen in [`error`] alone. Each
+//! request leaves one line in the [`access_log`].
 
+mod access_log;
 pub mod admin;
+mod body;
 pub mod client_script;
 mod config;
-pub mod page;
+mod connection;
+mod error;
+mod handler;
+mod io;
+mod page;
+mod respond;
+mod route;
+mod tunnel;
 
 pub use config::Config;
+pub use connection::{Parts, Server};

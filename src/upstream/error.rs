@@ -133,6 +133,18 @@ pub enum UpstreamError {
         /// The bound, in bytes.
         limit: u64,
     },
+    /// A web page where a file was asked for: a login page of the network, most likely. Made by callers.
+    #[error("{host} answered with a web page instead of a file; a login page of the network?")]
+    Portal {
+        /// Who answered, or in whose name.
+        host: String,
+    },
+    /// The bytes do not have the hash that they must have. Made by callers.
+    #[error("{host} sent damaged bytes: their hash is wrong")]
+    Damaged {
+        /// Who sent them.
+        host: String,
+    },
     /// A well-formed answer that is not the one we need. Made by callers, see
     /// [`Response::status_error`](super::Response::status_error).
     #[error("{host} answered {status}")]
@@ -162,6 +174,8 @@ impl UpstreamError {
             Self::Protocol { .. } => "protocol",
             Self::Redirect { .. } => "redirect",
             Self::TooLarge { .. } => "too-large",
+            Self::Portal { .. } => "portal",
+            Self::Damaged { .. } => "damaged",
             Self::Status { .. } => "status",
         }
     }
@@ -180,7 +194,9 @@ impl UpstreamError {
             | Self::Tls { .. }
             | Self::Protocol { .. }
             | Self::Redirect { .. }
-            | Self::TooLarge { .. } => false,
+            | Self::TooLarge { .. }
+            | Self::Portal { .. }
+            | Self::Damaged { .. } => false,
             Self::Status { status, .. } => {
                 matches!(status.as_u16(), 408 | 425 | 429 | 500 | 502 | 503 | 504)
             }
@@ -198,6 +214,8 @@ impl UpstreamError {
             | Self::Timeout { host, .. }
             | Self::Reset { host, .. }
             | Self::Truncated { host, .. }
+            | Self::Portal { host }
+            | Self::Damaged { host }
             | Self::Protocol { host, .. }
             | Self::Redirect { host, .. }
             | Self::TooLarge { host, .. }

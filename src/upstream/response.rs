@@ -67,6 +67,12 @@ impl Body {
         Self { limits, received: 0, state }
     }
 
+    /// Bytes that the body will have in all, where upstream announced them.
+    #[must_use]
+    pub const fn announced(&self) -> Option<u64> {
+        self.limits.expected
+    }
+
     /// The next bytes, never empty; `None` at the end, which is only reached when all that was announced has
     /// come. Silence counts only while this is awaited: a slow reader is not upstream's fault.
     ///

@@ -111,7 +111,9 @@ fn judge(keys: &[Key]) -> (Verdict, String) {
     let lasting = keys.iter().any(|key| key.life == Life::Good);
     match (usable, lasting) {
         (0, _) => (Verdict::Bad, format!("no usable key: {described}")),
-        (_, false) => (Verdict::Note, format!("its last key ends soon, look for a newer keyring: {described}")),
+        (_, false) => {
+            (Verdict::Note, format!("its last key ends soon, look for a newer keyring: {described}"))
+        }
         (1, true) => (Verdict::Ok, format!("1 usable key: {described}")),
         (_, true) => (Verdict::Ok, format!("{usable} usable keys: {described}")),
     }

@@ -23,7 +23,7 @@ pub(super) async fn look(config: &Config, repos: &[repo::Config]) -> anyhow::Res
     let mut seen = HashSet::new();
     let asked = bases().filter(|base| seen.insert(*base)).map(async |base| {
         // An archive's base seldom has a page of its own: any answer shows that somebody is there.
-        let mut url = base.join(&RepoPath::default(), None);
+        let mut url = base.join(&RepoPath::root(), None);
         if !url.ends_with('/') {
             url.push('/');
         }

@@ -1,0 +1,412 @@
+//! The byte stream of one client connection: its time-outs, and the look-ahead.
+//!
+//! hyper reads the next request when it has answered the one before. apt sends ten at a time, and when
+//! all ten are misses they should be fetched at the same time. So this type reads on while a response is
+//! under way (into a bounded buffer that hyper empties later) and counts request heads as they pass:
+//! heads that arrive before their turn are handed to a callback, which starts their fetches.
+//!
+//! Time-outs are kept here because only here is known what a silent client is doing: a connection
+//! between requests may idle for long, one in the middle of a request head may not, and one that takes
+//! no bytes of a response is cut after a while.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use hyper::rt::{Read, ReadBufCursor, Write};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep};
+
+/// Bytes read ahead of hyper at most: some forty request heads of apt.
+const AHEAD: usize = 16 * 1024;
+
+/// The time-outs of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// From the first byte of a request head to its last.
+    pub(super) header: Duration,
+    /// Between requests.
+    pub(super) idle: Duration,
+    /// While the client takes no byte of a response, or sends none of a request body.
+    pub(super) stall: Duration,
+    /// Bytes of a request head.
+    pub(super) head_size: usize,
+}
+
+/// What the request handler tells the byte stream.
+#[derive(Debug, Default)]
+pub(super) struct Exchange {
+    /// Requests that hyper has handed to the handler.
+    started: AtomicU32,
+    /// Requests whose response body has ended.
+    finished: AtomicU32,
+    /// Set once the connection is a tunnel, which keeps its own time.
+    tunnel: std::sync::atomic::AtomicBool,
+    /// Bytes written to the client, head and body.
+    pub(super) sent: AtomicU64,
+}
+
+impl Exchange {
+    pub(super) fn start(&self) {
+        self.started.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn finish(&self) {
+        self.finished.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn become_tunnel(&self) {
+        self.tunnel.store(true, Ordering::Relaxed);
+    }
+
+    fn busy(&self) -> bool {
+        self.started.load(Ordering::Relaxed) != self.finished.load(Ordering::Relaxed)
+    }
+}
+
+/// Takes the bytes of a request head that arrived before its turn.
+pub(super) type OnAhead = Box<dyn Fn(&[u8]) + Send + Sync>;
+
+/// A client's connection.
+pub(super) struct ClientIo {
+    stream: TcpStream,
+    exchange: Arc<Exchange>,
+    limits: Limits,
+    ahead: BytesMut,
+    /// The client has closed its side; said again once `ahead` is empty.
+    ended: bool,
+    heads: Heads,
+    on_ahead: OnAhead,
+    /// Wakes the connection when something might have taken too long; checked against the facts then.
+    timer: Pin<Box<Sleep>>,
+    /// When the silence, or the unfinished head, began.
+    waiting_since: Option<(Waiting, Instant)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    Idle,
+    Head,
+    Body,
+    Write,
+}
+
+impl ClientIo {
+    pub(super) fn new(stream: TcpStream, exchange: Arc<Exchange>, limits: Limits, on_ahead: OnAhead) -> Self {
+        Self {
+            stream,
+            exchange,
+            limits,
+            ahead: BytesMut::new(),
+            ended: false,
+            heads: Heads::new(limits.head_size),
+            on_ahead,
+            timer: Box::pin(tokio::time::sleep(limits.header)),
+            waiting_since: None,
+        }
+    }
+
+    /// Looks at bytes that have just come from the client.
+    fn inspect(&mut self, bytes: &[u8]) {
+        let finished = self.exchange.finished.load(Ordering::Relaxed);
+        let on_ahead = &self.on_ahead;
+        self.heads.feed(bytes, |number, head| {
+            // The one after the last finished is the one being served, or about to be.
+            if number > finished.wrapping_add(1) {
+                on_ahead(head);
+            }
+        });
+    }
+
+    /// Reads on while a response is under way.
+    fn read_ahead(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        while self.exchange.busy() && !self.ended && self.heads.watching && self.ahead.len() < AHEAD {
+            let mut space = [0; 4096];
+            let mut buffer = ReadBuf::new(&mut space);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+                Poll::Pending => break,
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Ready(Ok(())) if buffer.filled().is_empty() => self.ended = true,
+                Poll::Ready(Ok(())) => {
+                    self.ahead.extend_from_slice(buffer.filled());
+                    let seen = buffer.filled().to_vec();
+                    self.inspect(&seen);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that the client keeps us waiting, and errs once it has done so for too long.
+    fn wait(&mut self, what: Waiting, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.exchange.tunnel.load(Ordering::Relaxed) {
+            return Poll::Pending;
+        }
+        let limit = match what {
+            Waiting::Idle => self.limits.idle,
+            Waiting::Head => self.limits.header,
+            Waiting::Body | Waiting::Write => self.limits.stall,
+        };
+        let since = match self.waiting_since {
+            Some((before, since)) if before == what => since,
+            _ => {
+                let now = Instant::now();
+                self.waiting_since = Some((what, now));
+                now
+            }
+        };
+        let deadline = since + limit;
+        // Moving a timer costs more than letting it fire early, so a later deadline waits for that.
+        if deadline < self.timer.deadline() || self.timer.is_elapsed() {
+            self.timer.as_mut().reset(deadline);
+        }
+        loop {
+            ready!(self.timer.as_mut().poll(cx));
+            if Instant::now() >= deadline {
+                return Poll::Ready(Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the client kept us waiting",
+                )));
+            }
+            self.timer.as_mut().reset(deadline);
+        }
+    }
+
+    fn wrote(&mut self, result: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.read_ahead(cx)?;
+        match result {
+            Poll::Ready(Ok(count)) => {
+                self.exchange.sent.fetch_add(count as u64, Ordering::Relaxed);
+                self.waiting_since = None;
+                Poll::Ready(Ok(count))
+            }
+            Poll::Pending => self.wait(Waiting::Write, cx).map(|result| result.map(|()| 0)),
+            error @ Poll::Ready(Err(_)) => error,
+        }
+    }
+}
+
+impl Read for ClientIo {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut out: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.ahead.is_empty() {
+            let count = this.ahead.len().min(out.remaining());
+            out.put_slice(&this.ahead[..count]);
+            this.ahead.advance(count);
+            if this.ahead.is_empty() {
+                // Give the memory back: most connections never need it again.
+                this.ahead = BytesMut::new();
+            }
+            return Poll::Ready(Ok(()));
+        }
+        if this.ended {
+            return Poll::Ready(Ok(()));
+        }
+        let mut space = [0; 8192];
+        let room = out.remaining().min(space.len());
+        let mut buffer = ReadBuf::new(&mut space[..room]);
+        match Pin::new(&mut this.stream).poll_read(cx, &mut buffer) {
+            Poll::Ready(Ok(())) => {
+                let bytes = buffer.filled();
+                out.put_slice(bytes);
+                if !this.exchange.tunnel.load(Ordering::Relaxed) {
+                    this.inspect(bytes);
+                }
+                if !this.heads.in_head() {
+                    this.waiting_since = None;
+                }
+                Poll::Ready(Ok(()))
+            }
+            Poll::Pending => {
+                let what = match (this.exchange.busy(), this.heads.in_head()) {
+                    (true, _) => Waiting::Body,
+                    (false, true) => Waiting::Head,
+                    // Who connects has something to say at once.
+                    (false, false) if this.heads.count == 0 => Waiting::Head,
+                    (false, false) => Waiting::Idle,
+                };
+                // A client that waits for our answer owes us nothing.
+                if what == Waiting::Body && this.heads.watching {
+                    return Poll::Pending;
+                }
+                this.wait(what, cx)
+            }
+            error @ Poll::Ready(Err(_)) => error,
+        }
+    }
+}
+
+impl Write for ClientIo {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let result = Pin::new(&mut this.stream).poll_write(cx, bytes);
+        this.wrote(result, cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let result = Pin::new(&mut this.stream).poll_write_vectored(cx, slices);
+        this.wrote(result, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.read_ahead(cx)?;
+        Pin::new(&mut this.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+/// Counts request heads in a stream of bytes.
+struct Heads {
+    /// What has come of a head that is not complete yet.
+    partial: Vec<u8>,
+    /// Complete heads seen.
+    count: u32,
+    /// Off for good once a request comes that may have a body, or that is too large: where the next
+    /// head begins is then hyper's business alone.
+    watching: bool,
+    limit: usize,
+}
+
+impl Heads {
+    const fn new(limit: usize) -> Self {
+        Self { partial: Vec::new(), count: 0, watching: true, limit }
+    }
+
+    /// Whether a head has begun and not ended.
+    fn in_head(&self) -> bool {
+        !self.partial.is_empty()
+    }
+
+    /// Takes the next bytes and reports each head that they complete, with its number from 1.
+    fn feed(&mut self, mut bytes: &[u8], mut report: impl FnMut(u32, &[u8])) {
+        while self.watching && !bytes.is_empty() {
+            // Usually a head comes whole, and nothing is copied.
+            if self.partial.is_empty() {
+                // Empty lines before a request are ignored (RFC 9112 §2.2).
+                let start =
+                    bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(bytes.len());
+                bytes = &bytes[start..];
+                let Some(end) = head_end(bytes) else {
+                    self.partial.extend_from_slice(bytes);
+                    break;
+                };
+                let (head, rest) = bytes.split_at(end);
+                bytes = rest;
+                self.complete(head, &mut report);
+                continue;
+            }
+            let before = self.partial.len();
+            self.partial.extend_from_slice(bytes);
+            let Some(end) = head_end(&self.partial) else { break };
+            bytes = &bytes[end - before..];
+            let mut head = std::mem::take(&mut self.partial);
+            head.truncate(end);
+            self.complete(&head, &mut report);
+        }
+        if self.partial.len() > self.limit {
+            self.watching = false;
+        }
+        if !self.watching {
+            self.partial = Vec::new();
+        }
+    }
+
+    fn complete(&mut self, head: &[u8], report: &mut impl FnMut(u32, &[u8])) {
+        self.count = self.count.wrapping_add(1);
+        let bodiless = head.starts_with(b"GET ") || head.starts_with(b"HEAD ");
+        let declares_body = [&b"\ncontent-length:"[..], b"\ntransfer-encoding:"]
+            .iter()
+            .any(|name| contains_ignoring_case(head, name));
+        if bodiless && !declares_body {
+            report(self.count, head);
+        } else {
+            self.watching = false;
+        }
+    }
+}
+
+/// Where the first head in `bytes` ends, if it does.
+fn head_end(bytes: &[u8]) -> Option<usize> {
+    memchr::memmem::find(bytes, b"\r\n\r\n").map(|at| at + 4)
+}
+
+fn contains_ignoring_case(text: &[u8], wanted: &[u8]) -> bool {
+    memchr::memchr_iter(b'\n', text).any(|at| {
+        text.get(at..at + wanted.len()).is_some_and(|candidate| candidate.eq_ignore_ascii_case(wanted))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(pieces: &[&[u8]]) -> (Vec<(u32, usize)>, Heads) {
+        let mut heads = Heads::new(1000);
+        let mut seen = Vec::new();
+        for piece in pieces {
+            heads.feed(piece, |number, head| seen.push((number, head.len())));
+        }
+        (seen, heads)
+    }
+
+    const HEAD: &[u8] = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
+
+    #[test]
+    fn heads_are_counted_however_they_are_cut() {
+        let three = [HEAD, HEAD, HEAD].concat();
+        let expected = vec![(1, HEAD.len()), (2, HEAD.len()), (3, HEAD.len())];
+        assert_eq!(numbers(&[&three]).0, expected);
+        for cut in 1..three.len() {
+            assert_eq!(numbers(&[&three[..cut], &three[cut..]]).0, expected, "cut at {cut}");
+        }
+        let single: Vec<&[u8]> = three.chunks(1).collect();
+        assert_eq!(numbers(&single).0, expected);
+    }
+
+    #[test]
+    fn a_request_with_a_body_ends_the_watch() {
+        for head in [
+            &b"POST /a HTTP/1.1\r\nHost: x\r\n\r\n"[..],
+            b"GET /a HTTP/1.1\r\nCONTENT-LENGTH: 3\r\n\r\n",
+            b"GET /a HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n",
+        ] {
+            let (seen, heads) = numbers(&[head, HEAD]);
+            assert!(seen.is_empty());
+            assert!(!heads.watching);
+        }
+    }
+
+    #[test]
+    fn an_endless_head_is_not_kept() {
+        let (_, heads) = numbers(&[&[b'x'; 1001]]);
+        assert!(!heads.watching && heads.partial.is_empty());
+    }
+
+    #[test]
+    fn an_unfinished_head_is_noticed() {
+        assert!(numbers(&[b"GET /a"]).1.in_head());
+        assert!(!numbers(&[HEAD]).1.in_head());
+    }
+}

@@ -1,0 +1,244 @@
+//! From the cache's answer and the client's conditions to a response head and its content.
+
+use std::time::SystemTime;
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use hyper::ext::ReasonPhrase;
+
+use super::body::{Content, Source as BodySource, Stored};
+use super::error::Told;
+use crate::cache::{Answer, ByteRange, Cache, Conditions, Entry, Freshness, Passed, Validators, Verdict};
+use crate::clock;
+use crate::outcome::{Outcome, Source};
+use crate::repo::Resource;
+
+/// RFC 9211's header, which `http` does not name yet.
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// Headers of an upstream that are passed on with a response that goes past the store.
+const PASSED_ON: [HeaderName; 12] = [
+    header::CONTENT_TYPE,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LANGUAGE,
+    header::CONTENT_DISPOSITION,
+    header::CONTENT_RANGE,
+    header::ACCEPT_RANGES,
+    header::ETAG,
+    header::LAST_MODIFIED,
+    header::CACHE_CONTROL,
+    header::EXPIRES,
+    header::VARY,
+    header::ALLOW,
+];
+
+/// A response without its account: head and content, and what the account should say.
+pub(super) struct Reply {
+    pub(super) head: Response<()>,
+    pub(super) content: Content,
+    pub(super) outcome: Outcome,
+    pub(super) source: Source,
+}
+
+/// What the reply depends on besides the answer.
+pub(super) struct Asking<'a> {
+    pub(super) cache: &'a Cache,
+    pub(super) resource: &'a Resource,
+    pub(super) conditions: &'a Conditions,
+    pub(super) head_only: bool,
+    pub(super) now: SystemTime,
+}
+
+impl Asking<'_> {
+    /// Builds the reply to `answer`.
+    pub(super) fn reply(&self, answer: Answer) -> Reply {
+        match answer {
+            Answer::Stored { entry, outcome, freshness } => self.stored(&entry, outcome, &freshness),
+            Answer::Flying { flight, head, outcome } => {
+                let verdict = self.conditions.judge(&head.validators, head.total);
+                let mut response =
+                    self.described(verdict, &head.validators, head.content_type.as_deref(), head.total);
+                let status = match outcome {
+                    Outcome::Joined => "lumbung; fwd=uri-miss; collapsed",
+                    _ => "lumbung; fwd=uri-miss; stored",
+                };
+                response.headers_mut().insert(CACHE_STATUS, HeaderValue::from_static(status));
+                let range = match verdict {
+                    Verdict::Full => Some((0, None, head.total)),
+                    Verdict::Partial(range) => Some((range.first, Some(range.last), Some(range.len()))),
+                    _ => None,
+                };
+                let content = match range {
+                    Some((first, last, size)) if !self.head_only && size != Some(0) => BodySource::Flight {
+                        reader: Box::new(flight.reader(&head, first, last)),
+                        cache: self.cache.clone(),
+                        resource: Box::new(self.resource.clone()),
+                    }
+                    .into_content(size),
+                    _ => Content::Empty,
+                };
+                Reply { head: response, content, outcome, source: Source::Upstream }
+            }
+            Answer::Passed(passed) => self.passed(passed),
+            Answer::Failed(failure) => told(super::error::failure_told(&failure), self.head_only),
+        }
+    }
+
+    fn stored(&self, entry: &std::sync::Arc<Entry>, outcome: Outcome, freshness: &Freshness) -> Reply {
+        let size = entry.meta.size;
+        let verdict = self.conditions.judge(&entry.validators, Some(size));
+        let content_type = entry.meta.content_type.as_deref();
+        let mut response = self.described(verdict, &entry.validators, content_type, Some(size));
+        let age = clock::unix(self.now).saturating_sub(entry.meta.validated_at).max(0);
+        let headers = response.headers_mut();
+        headers.insert(header::AGE, HeaderValue::from(age));
+        let status = match (outcome, freshness) {
+            (Outcome::Miss, _) => "lumbung; fwd=uri-miss; stored".to_owned(),
+            (Outcome::Joined, _) => "lumbung; fwd=uri-miss; collapsed".to_owned(),
+            (_, Freshness::Fresh) => "lumbung; hit".to_owned(),
+            (_, Freshness::Checked) => "lumbung; fwd=stale; fwd-status=304".to_owned(),
+            (_, Freshness::Unchecked(why)) => {
+                let mut status = "lumbung; hit; ttl=-1; detail=\"not checked: ".to_owned();
+                status.extend(
+                    why.chars().filter(|c| (*c == ' ' || c.is_ascii_graphic()) && *c != '"' && *c != '\\'),
+                );
+                status.push('"');
+                status
+            }
+        };
+        if let Ok(status) = HeaderValue::from_str(&status) {
+            headers.insert(CACHE_STATUS, status);
+        }
+        let range = match verdict {
+            Verdict::Full if size > 0 => Some(ByteRange { first: 0, last: size - 1 }),
+            Verdict::Partial(range) => Some(range),
+            _ => None,
+        };
+        let content = match range {
+            Some(range) if !self.head_only => {
+                Content::Stored(Stored::new(std::sync::Arc::clone(entry), range))
+            }
+            _ => Content::Empty,
+        };
+        let source = match outcome {
+            Outcome::Miss | Outcome::Joined => Source::Upstream,
+            _ => Source::Store,
+        };
+        Reply { head: response, content, outcome, source }
+    }
+
+    /// Status and headers for a representation with these properties.
+    fn described(
+        &self,
+        verdict: Verdict,
+        validators: &Validators,
+        content_type: Option<&str>,
+        size: Option<u64>,
+    ) -> Response<()> {
+        let mut response = Response::new(());
+        *response.status_mut() = match verdict {
+            Verdict::Full => StatusCode::OK,
+            Verdict::Partial(_) => StatusCode::PARTIAL_CONTENT,
+            Verdict::NotModified => StatusCode::NOT_MODIFIED,
+            Verdict::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+            Verdict::Unsatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
+        };
+        let headers = response.headers_mut();
+        common(headers);
+        put(headers, header::ETAG, &validators.etag);
+        let date = httpdate::fmt_http_date(clock::from_unix(validators.last_modified.max(0)));
+        put(headers, header::LAST_MODIFIED, &date);
+        headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        let length = match verdict {
+            Verdict::Full => size,
+            Verdict::Partial(range) => {
+                let total = size.unwrap_or_default();
+                put(headers, header::CONTENT_RANGE, &format!("bytes {}-{}/{total}", range.first, range.last));
+                Some(range.len())
+            }
+            Verdict::Unsatisfiable => {
+                put(headers, header::CONTENT_RANGE, &format!("bytes */{}", size.unwrap_or_default()));
+                Some(0)
+            }
+            Verdict::PreconditionFailed => Some(0),
+            // RFC 9110 §15.4.5: no length of what is not sent.
+            Verdict::NotModified => None,
+        };
+        if let Some(length) = length {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        if matches!(verdict, Verdict::Full | Verdict::Partial(_)) {
+            put(headers, header::CONTENT_TYPE, content_type.unwrap_or("application/octet-stream"));
+        }
+        response
+    }
+
+    fn passed(&self, passed: Passed) -> Reply {
+        let mut response = Response::new(());
+        *response.status_mut() = passed.status;
+        let headers = response.headers_mut();
+        common(headers);
+        for name in PASSED_ON {
+            for value in passed.headers.get_all(&name) {
+                headers.append(name.clone(), value.clone());
+            }
+        }
+        put(headers, CACHE_STATUS, &format!("lumbung; fwd=bypass; detail={}", passed.reason));
+        let announced = passed.body.announced();
+        let bodiless = self.head_only || matches!(passed.status.as_u16(), 204 | 304);
+        let length = if self.head_only {
+            passed.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok())
+        } else {
+            announced.filter(|_| !bodiless)
+        };
+        if let Some(length) = length {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        let content = if bodiless || announced == Some(0) {
+            Content::Empty
+        } else {
+            BodySource::Upstream { body: passed.body, skip: 0, left: None }.into_content(announced)
+        };
+        Reply { head: response, content, outcome: Outcome::Passed, source: Source::Upstream }
+    }
+}
+
+/// A reply made of words.
+pub(super) fn told(told: Told, head_only: bool) -> Reply {
+    let mut reply = text(told.status, "text/plain; charset=utf-8", told.body, head_only);
+    if let Ok(reason) = ReasonPhrase::try_from(told.reason.into_bytes()) {
+        reply.head.extensions_mut().insert(reason);
+    }
+    put(reply.head.headers_mut(), header::CACHE_CONTROL, "no-store");
+    reply.outcome = Outcome::Error;
+    reply
+}
+
+/// A reply made here.
+pub(super) fn text(status: StatusCode, content_type: &'static str, text: String, head_only: bool) -> Reply {
+    let mut head = Response::new(());
+    *head.status_mut() = status;
+    let headers = head.headers_mut();
+    common(headers);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(text.len()));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let content = if head_only { Content::Empty } else { Content::Text(text.into()) };
+    Reply { head, content, outcome: Outcome::Hit, source: Source::Store }
+}
+
+fn common(headers: &mut HeaderMap) {
+    headers.insert(header::VIA, HeaderValue::from_static("1.1 lumbung"));
+}
+
+/// What upstream wrote into a header may not be one any more; then it is left out.
+fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// Adds the methods that work, as a 405 must say (RFC 9110 §15.5.6).
+pub(super) fn allow(reply: &mut Reply) {
+    reply.head.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+}

@@ -1,0 +1,200 @@
+//! Understanding a request line: what is asked for, or why it is refused.
+//!
+//! Every spelling that clients use ends in one [`Resource`]: the mirror form `/<repo>/<path>`, the proxy
+//! form with a whole URL, and the two forms that clients of apt-cacher-ng use, `/HTTPS///<host>/<path>`
+//! and `/<host>/<path>`. What is not a repository's is not served, whoever asks.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::{HeaderMap, Method, Uri, Version, header};
+
+use super::error::Refusal;
+use crate::repo::{Kind, Repositories, Resource};
+use crate::repo_path::RepoPath;
+use crate::safe_url::{Host, parse_authority};
+
+/// What a request asks for.
+#[derive(Debug)]
+pub(super) enum Route {
+    /// The page for people.
+    Page,
+    /// The script that points a desktop here; with its mode (`proxy` or `mirror`).
+    ClientScript(Mode),
+    /// A mirror list for apt.
+    MirrorList,
+    /// A file of a repository.
+    Fetch(Resource),
+    /// A request of another method for a repository that passes such on.
+    Pass(Resource),
+    /// A tunnel to this host and port.
+    Tunnel(Host, u16),
+}
+
+/// How a desktop is to use this server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Its sources name this server.
+    Mirror,
+    /// Its apt uses this server as a proxy.
+    Proxy,
+}
+
+/// What routing needs to know.
+#[derive(Debug)]
+pub(super) struct Router {
+    pub(super) repositories: Arc<Repositories>,
+    /// CONNECT targets beyond the hosts of repositories on 443.
+    pub(super) tunnels: Vec<(Host, u16)>,
+    /// Host of `server.public_url`: a name of our own.
+    pub(super) own_host: Option<Host>,
+}
+
+/// The method, target and headers of one request, and the address it came to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) method: &'a Method,
+    pub(super) uri: &'a Uri,
+    pub(super) version: Version,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) local: SocketAddr,
+}
+
+impl Router {
+    /// Understands a request.
+    ///
+    /// # Errors
+    /// Says why it is refused.
+    pub(super) fn route(&self, asked: Asked<'_>) -> Result<Route, Refusal> {
+        check_host(asked)?;
+        if asked.method == Method::CONNECT {
+            return self.tunnel(asked.uri);
+        }
+        let known = [
+            &Method::GET,
+            &Method::HEAD,
+            &Method::POST,
+            &Method::PUT,
+            &Method::PATCH,
+            &Method::DELETE,
+            &Method::OPTIONS,
+        ];
+        if !known.contains(&asked.method) {
+            return Err(Refusal::Method);
+        }
+        let reading = matches!(*asked.method, Method::GET | Method::HEAD);
+        if reading && has_body(asked.headers) {
+            return Err(Refusal::BodyNotWanted);
+        }
+        let resource = match self.local(asked)? {
+            Local::Page(page) if reading => return Ok(page),
+            Local::Page(_) => return Err(Refusal::Method),
+            Local::Resource(resource) => resource,
+        };
+        match (reading, resource.repository.config.kind) {
+            (true, _) => Ok(Route::Fetch(resource)),
+            (false, Kind::Http) => Ok(Route::Pass(resource)),
+            (false, Kind::Apt) => Err(Refusal::Method),
+        }
+    }
+
+    fn local(&self, asked: Asked<'_>) -> Result<Local, Refusal> {
+        let uri = asked.uri;
+        let path = RepoPath::parse(uri.path()).map_err(Refusal::Path)?;
+        let query = uri.query().map(check_query).transpose()?;
+        if let Some(authority) = uri.authority() {
+            let default_port = match uri.scheme_str() {
+                Some("http") => 80,
+                Some("https") => 443,
+                _ => return Err(Refusal::Scheme),
+            };
+            let (host, port) = parse_authority(authority.as_str(), default_port).map_err(Refusal::Target)?;
+            if let Some(resource) = self.repositories.by_address(&host, port, &path, query) {
+                return Ok(Local::Resource(resource));
+            }
+            if !self.is_own(&host, port, asked.local) {
+                return Err(Refusal::NotOurs { host });
+            }
+        }
+        self.mirror_form(&path, query, asked.uri)
+    }
+
+    fn mirror_form(&self, path: &RepoPath, query: Option<&str>, uri: &Uri) -> Result<Local, Refusal> {
+        match path.as_str() {
+            "" => return Ok(Local::Page(Route::Page)),
+            "client.sh" => return Ok(Local::Page(Route::ClientScript(mode(query)?))),
+            "mirrors.txt" => return Ok(Local::Page(Route::MirrorList)),
+            _ => {}
+        }
+        let (first, rest) = path.split_first();
+        if let Some(repository) = self.repositories.by_name(first) {
+            return Ok(Local::Resource(Resource::new(Arc::clone(repository), rest, query)));
+        }
+        // `/HTTPS///host/path`; the slashes have been folded into one.
+        let (first, rest, default_port) = if first == "HTTPS" {
+            let (host, rest) = rest.split_first();
+            (host.to_owned(), rest, 443)
+        } else {
+            (first.to_owned(), rest, 80)
+        };
+        let unknown = || Refusal::UnknownPath { first: first.clone().into() };
+        let (host, port) = parse_authority(&first, default_port).map_err(|_| unknown())?;
+        let resource = self.repositories.by_address(&host, port, &rest, query);
+        tracing::trace!(%uri, found = resource.is_some(), "not a repository's name");
+        resource.map(Local::Resource).ok_or_else(unknown)
+    }
+
+    /// Whether a URL that a client gave its proxy means the proxy itself: a desktop may have both the
+    /// proxy setting and sources that name this server.
+    fn is_own(&self, host: &Host, port: u16, local: SocketAddr) -> bool {
+        let named = self.own_host.as_ref() == Some(host) || host.ip() == Some(local.ip());
+        named && port == local.port()
+    }
+
+    fn tunnel(&self, uri: &Uri) -> Result<Route, Refusal> {
+        let authority = uri.authority().ok_or(Refusal::Scheme)?;
+        // A CONNECT target always names its port (RFC 9112 §3.2.3).
+        let (host, port) = parse_authority(authority.as_str(), 0).map_err(Refusal::Target)?;
+        let allowed = (port == 443 && self.repositories.knows_host(&host))
+            || self.tunnels.iter().any(|(name, number)| *name == host && *number == port);
+        if allowed { Ok(Route::Tunnel(host, port)) } else { Err(Refusal::Tunnel { host, port }) }
+    }
+}
+
+enum Local {
+    Page(Route),
+    Resource(Resource),
+}
+
+/// HTTP/1.1 requests have exactly one `Host`, and it is a host (RFC 9112 §3.2).
+fn check_host(asked: Asked<'_>) -> Result<(), Refusal> {
+    let mut hosts = asked.headers.get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (None, _) if asked.version == Version::HTTP_11 => Err(Refusal::Host),
+        (None, _) => Ok(()),
+        (Some(_), Some(_)) => Err(Refusal::Host),
+        (Some(host), None) => {
+            let text = host.to_str().map_err(|_| Refusal::Host)?;
+            parse_authority(text, 80).map(|_| ()).map_err(|_| Refusal::Host)
+        }
+    }
+}
+
+fn has_body(headers: &HeaderMap) -> bool {
+    let length = headers.get(header::CONTENT_LENGTH).is_some_and(|value| value.as_bytes() != b"0");
+    length || headers.contains_key(header::TRANSFER_ENCODING)
+}
+
+/// A query goes upstream as it is; `http` has already refused what no URL may contain.
+fn check_query(query: &str) -> Result<&str, Refusal> {
+    const LONGEST: usize = 4096;
+    if query.len() > LONGEST { Err(Refusal::Path(crate::repo_path::PathError::TooLong)) } else { Ok(query) }
+}
+
+fn mode(query: Option<&str>) -> Result<Mode, Refusal> {
+    match query {
+        None | Some("" | "mode=mirror") => Ok(Mode::Mirror),
+        Some("mode=proxy") => Ok(Mode::Proxy),
+        Some(_) => Err(Refusal::UnknownMode),
+    }
+}
