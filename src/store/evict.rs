@@ -1,0 +1,211 @@
+//! Making room: the least recently asked objects go first.
+//!
+//! Rows go in one transaction, then the files, then the hook is told; a crash in between leaves files
+//! that the catalog does not know. Work is done in pieces of at most [`PIECE`] objects, between the
+//! writer's batches, and a little more goes than is needed, so that a full store does not evict for
+//! every single object.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
+use super::shared::{Reply, Shared};
+use super::transaction::commit;
+use super::{Error, catalog};
+
+/// Most objects in one transaction.
+const PIECE: usize = 256;
+
+/// Seconds after its last use in which an object is safe: somebody probably still reads it.
+const SAFE: i64 = 10;
+
+/// Most bytes evicted beyond the need.
+const MOST_SLACK: u64 = 1024 * 1024 * 1024;
+
+/// Some file systems report freed space late; until then, evicting more would be wrong.
+const SETTLE: Duration = Duration::from_secs(5);
+
+/// What an eviction is for.
+enum Want {
+    /// So many more bytes must fit.
+    Room(u64),
+    /// The disk said that it is full: so many bytes must go.
+    Bytes(u64),
+    /// The store must be within its limits.
+    Limits,
+}
+
+struct Eviction {
+    want: Want,
+    reply: Option<Reply<bool>>,
+    /// Set when it starts.
+    goal: Option<Goal>,
+    freed: u64,
+}
+
+/// Bytes to free.
+struct Goal {
+    /// Less than this is a failure.
+    need: u64,
+    /// Where to stop.
+    enough: u64,
+}
+
+/// Evictions under way and waiting.
+#[derive(Default)]
+pub(super) struct Evictions {
+    queue: VecDeque<Eviction>,
+    /// When space was last freed because the disk, not the store, was full.
+    freed_low: Option<Instant>,
+    /// It was said that evicting cannot help.
+    hopeless: bool,
+}
+
+impl Evictions {
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Makes room for `bytes` more.
+    pub(super) fn make_room(&mut self, bytes: u64, reply: Reply<bool>) {
+        self.push(Want::Room(bytes), Some(reply));
+    }
+
+    /// Frees about `bytes`, whatever the limits say.
+    pub(super) fn relieve(&mut self, bytes: u64, reply: Reply<bool>) {
+        self.push(Want::Bytes(bytes), Some(reply));
+    }
+
+    /// Evicts if the store is over its limits.
+    pub(super) fn tidy(&mut self, shared: &Shared) {
+        let Ok(shortage) = shared.shortage(0) else { return };
+        if shortage.bytes() == 0 {
+            self.hopeless = false;
+        }
+        let settling = self.freed_low.is_some_and(|when| when.elapsed() < SETTLE);
+        if shortage.over > 0 || (shortage.low > 0 && !settling) {
+            let waiting = self.queue.iter().any(|eviction| matches!(eviction.want, Want::Limits));
+            if !waiting {
+                self.push(Want::Limits, None);
+            }
+        }
+    }
+
+    fn push(&mut self, want: Want, reply: Option<Reply<bool>>) {
+        self.queue.push_back(Eviction { want, reply, goal: None, freed: 0 });
+    }
+
+    /// Does one piece of the first eviction.
+    pub(super) fn step(&mut self, shared: &Shared, connection: &mut Connection) {
+        let Some(mut eviction) = self.queue.pop_front() else { return };
+        match self.advance(&mut eviction, shared, connection) {
+            Ok(None) => self.queue.push_front(eviction),
+            Ok(Some(done)) => {
+                if let Some(reply) = eviction.reply {
+                    reply.answer(Ok(done));
+                }
+            }
+            Err(error) => match eviction.reply {
+                Some(reply) => reply.answer(Err(error)),
+                None => tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "could not evict objects to stay within the limits"
+                ),
+            },
+        }
+    }
+
+    /// Whether the eviction succeeded, or nothing when there is more to do.
+    fn advance(
+        &mut self,
+        eviction: &mut Eviction,
+        shared: &Shared,
+        connection: &mut Connection,
+    ) -> Result<Option<bool>, Error> {
+        if eviction.goal.is_none() {
+            let goal = self.goal(&eviction.want, shared)?;
+            if goal.need == 0 {
+                return Ok(Some(true));
+            }
+            // Emptying the store would not be enough: then it is better kept.
+            if goal.need > shared.counts.bytes.load(Ordering::Relaxed) {
+                self.despair(shared);
+                return Ok(Some(false));
+            }
+            eviction.goal = Some(goal);
+        }
+        let Some(goal) = &eviction.goal else { return Ok(Some(false)) };
+        let freed = evict_some(shared, connection, goal.enough - eviction.freed)?;
+        eviction.freed += freed;
+        if freed == 0 || eviction.freed >= goal.enough {
+            return Ok(Some(eviction.freed >= goal.need));
+        }
+        Ok(None)
+    }
+
+    /// Shows that there is no room, and says so once.
+    fn despair(&mut self, shared: &Shared) {
+        shared.counts.full.store(true, Ordering::Relaxed);
+        if !std::mem::replace(&mut self.hopeless, true) {
+            tracing::warn!(
+                path = %shared.layout.root.display(),
+                "the store needs more room than all its objects take; what it has is kept, \
+                 and new objects may not be until the disk has space"
+            );
+        }
+    }
+
+    fn goal(&mut self, want: &Want, shared: &Shared) -> Result<Goal, Error> {
+        let extra = match want {
+            // Whatever goes helps somebody who found the disk full.
+            Want::Bytes(bytes) => return Ok(Goal { need: 1, enough: (*bytes).max(1) }),
+            Want::Room(bytes) => *bytes,
+            Want::Limits => 0,
+        };
+        let shortage = shared.shortage(extra)?;
+        if shortage.low > 0 {
+            self.freed_low = Some(Instant::now());
+        }
+        let need = shortage.bytes();
+        let slack = if shortage.over > 0 { shared.limit.unwrap_or(0) / 64 } else { shared.min_free / 16 };
+        Ok(Goal { need, enough: need.saturating_add(slack.min(MOST_SLACK)) })
+    }
+}
+
+/// Evicts the coldest objects until `bytes` are free, at most [`PIECE`] of them; how many bytes went.
+fn evict_some(shared: &Shared, connection: &mut Connection, bytes: u64) -> Result<u64, Error> {
+    let touched = shared.touches().due(true);
+    let before = shared.clock.unix() - SAFE;
+    let (objects, keys) = commit(shared, connection, |transaction, totals| {
+        for (digest, used) in &touched {
+            catalog::touch(transaction, digest, *used)?;
+        }
+        let mut freed = 0;
+        let mut objects = Vec::new();
+        let mut keys = Vec::new();
+        for (digest, size) in catalog::coldest(transaction, before, PIECE)? {
+            if freed >= bytes {
+                break;
+            }
+            keys.extend(catalog::remove_object(transaction, &digest, size, totals)?);
+            totals.evicted += size.cast_signed();
+            freed += size;
+            objects.push((digest, size));
+        }
+        Ok((objects, keys))
+    })?;
+    {
+        let mut touches = shared.touches();
+        touches.written(&touched);
+        for (digest, _) in &objects {
+            touches.forget(digest);
+        }
+    }
+    for (digest, _) in &objects {
+        shared.unlink(&shared.layout.object(digest));
+    }
+    shared.tell_evicted(&keys);
+    Ok(objects.iter().map(|(_, size)| size).sum())
+}
