@@ -202,8 +202,7 @@ impl<R: Read> Reader<R> {
 
 /// The empty line that ends a stanza, in the style of line break that its first line has.
 fn separator(text: &[u8]) -> Finder<'static> {
-    let carriage_return =
-        memchr(b'\n', text).is_some_and(|at| at > 0 && text[at - 1] == b'\r');
+    let carriage_return = memchr(b'\n', text).is_some_and(|at| at > 0 && text[at - 1] == b'\r');
     Finder::new(if carriage_return { b"\n\r\n".as_slice() } else { b"\n\n".as_slice() })
 }
 
@@ -252,7 +251,10 @@ mod tests {
         assert_eq!(stanzas.len(), 2);
         assert_eq!(stanzas[0].len(), 3);
         assert_eq!(stanzas[0][0], ("Package".into(), "a".into()));
-        assert_eq!(lines(stanzas[0][1].1.as_bytes()).collect::<Vec<_>>(), [b"one".as_slice(), b"two", b"three"]);
+        assert_eq!(
+            lines(stanzas[0][1].1.as_bytes()).collect::<Vec<_>>(),
+            [b"one".as_slice(), b"two", b"three"]
+        );
         assert_eq!(stanzas[0][2], ("Empty".into(), String::new()));
         assert_eq!(stanzas[1][1], ("Version".into(), "1:2".into()));
         let first = Stanza::first(text.as_bytes());

@@ -127,7 +127,9 @@ impl Listed {
 
     fn has(&self, hash: &Hash) -> bool {
         match (hash, &self.hashes) {
-            (Hash::Sha256(bytes), Hashes::Sha256(digest) | Hashes::Both(digest, _)) => digest.as_bytes() == bytes,
+            (Hash::Sha256(bytes), Hashes::Sha256(digest) | Hashes::Both(digest, _)) => {
+                digest.as_bytes() == bytes
+            }
             (Hash::Sha512(bytes), Hashes::Sha512(sha512) | Hashes::Both(_, sha512)) => **sha512 == *bytes,
             _ => false,
         }

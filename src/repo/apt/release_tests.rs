@@ -92,7 +92,9 @@ fn paths_that_refuse_the_file(#[case] path: &str) {
 #[case::no_hash_digits(" x3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 0 main/Packages\n")]
 #[case::size(" e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 +1 main/Packages\n")]
 #[case::negative(" e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 -1 main/Packages\n")]
-#[case::overflow(" e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 99999999999999999999 a\n")]
+#[case::overflow(
+    " e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 99999999999999999999 a\n"
+)]
 #[case::words(" e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 0\n")]
 fn broken_lines_refuse_the_file(#[case] list: &str) {
     assert!(matches!(with_list(list), Err(ReleaseError::BadLine { field: "SHA256", .. })));

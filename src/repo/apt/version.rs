@@ -41,7 +41,8 @@ impl<'a> Parts<'a> {
 
 fn compare_part(mut a: &[u8], mut b: &[u8]) -> Ordering {
     while !a.is_empty() || !b.is_empty() {
-        let (text_a, text_b) = (split(&mut a, |byte| !byte.is_ascii_digit()), split(&mut b, |byte| !byte.is_ascii_digit()));
+        let (text_a, text_b) =
+            (split(&mut a, |byte| !byte.is_ascii_digit()), split(&mut b, |byte| !byte.is_ascii_digit()));
         for at in 0..text_a.len().max(text_b.len()) {
             match weight(text_a.get(at)).cmp(&weight(text_b.get(at))) {
                 Ordering::Equal => {}

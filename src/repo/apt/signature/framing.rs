@@ -63,5 +63,6 @@ pub(super) fn is_web_page(file: &[u8]) -> bool {
     let start = file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file).trim_ascii_start();
     let start = &start[..start.len().min(1024)];
     let has = |tag: &[u8]| start.windows(tag.len()).any(|window| window.eq_ignore_ascii_case(tag));
-    start.starts_with(b"<") && (has(b"<html") || has(b"<!doctype") || has(b"<head") || has(b"<script") || has(b"<?xml"))
+    start.starts_with(b"<")
+        && (has(b"<html") || has(b"<!doctype") || has(b"<head") || has(b"<script") || has(b"<?xml"))
 }

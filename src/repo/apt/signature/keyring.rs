@@ -101,9 +101,8 @@ impl Keyring {
     }
 
     pub(super) fn with_keys(&self, ids: &[KeyHandle]) -> Vec<Cert> {
-        let has_one = |cert: &&Cert| {
-            cert.keys().any(|key| ids.iter().any(|id| id.aliases(key.key().key_handle())))
-        };
+        let has_one =
+            |cert: &&Cert| cert.keys().any(|key| ids.iter().any(|id| id.aliases(key.key().key_handle())));
         self.certs.iter().filter(has_one).cloned().collect()
     }
 }

@@ -68,12 +68,8 @@ fn sign_detached(cert: &Cert, armored: bool) -> Vec<u8> {
     if armored {
         message = Armorer::new(message).kind(openpgp::armor::Kind::Signature).build().unwrap();
     }
-    let mut message = Signing::new(message, signing_pair(cert))
-        .unwrap()
-        .creation_time(day(1))
-        .detached()
-        .build()
-        .unwrap();
+    let mut message =
+        Signing::new(message, signing_pair(cert)).unwrap().creation_time(day(1)).detached().build().unwrap();
     message.write_all(TEXT).unwrap();
     message.finalize().unwrap();
     file
@@ -112,8 +108,7 @@ fn subkeys_sign_too() {
 #[test]
 fn one_good_signature_is_enough_and_the_other_is_shown() {
     let (known, stranger) = (plain(), builder("Stranger").add_signing_subkey().generate().unwrap().0);
-    let file =
-        sign_all(vec![signing_pair(&stranger), signing_pair(&known)], HashAlgorithm::SHA256, day(1));
+    let file = sign_all(vec![signing_pair(&stranger), signing_pair(&known)], HashAlgorithm::SHA256, day(1));
     let verified = keyring(&[&known]).verify_inline(&file, day(2)).unwrap();
     let verdicts: Vec<_> = verified.signers.iter().map(|signer| signer.verdict).collect();
     assert!(verdicts.contains(&Verdict::Good) && verdicts.contains(&Verdict::UnknownKey), "{verdicts:?}");
@@ -139,7 +134,8 @@ fn an_expired_key_signs_nothing_even_what_it_signed_before() {
 #[test]
 fn an_expired_subkey_signs_nothing() {
     let flags = KeyFlags::empty().set_signing();
-    let (cert, _) = builder("Subkey").add_subkey(flags, Duration::from_secs(10 * DAY), None).generate().unwrap();
+    let (cert, _) =
+        builder("Subkey").add_subkey(flags, Duration::from_secs(10 * DAY), None).generate().unwrap();
     let file = sign(&cert, day(5));
     assert!(keyring(&[&cert]).verify_inline(&file, day(9)).is_ok());
     assert_eq!(refusal(keyring(&[&cert]).verify_inline(&file, day(11))), [Verdict::Expired]);
@@ -255,7 +251,11 @@ fn nothing_may_stand_outside_the_signed_text() {
         file.replacen("Origin: Test", "-----BEGIN PGP SIGNED MESSAGE-----\n\nOrigin: Test", 1),
         file.replacen("-----END", "-----BEGIN PGP SIGNATURE-----\n-----END", 1),
     ] {
-        assert_eq!(ring.verify_inline(outside.as_bytes(), day(2)), Err(SignatureError::TextOutside), "{outside}");
+        assert_eq!(
+            ring.verify_inline(outside.as_bytes(), day(2)),
+            Err(SignatureError::TextOutside),
+            "{outside}"
+        );
     }
 }
 

@@ -6,8 +6,8 @@ use std::time::SystemTime;
 use sequoia_openpgp as openpgp;
 
 use openpgp::Cert;
-use openpgp::cert::amalgamation::{ValidAmalgamation as _, ValidateAmalgamation as _};
 use openpgp::cert::amalgamation::key::ValidErasedKeyAmalgamation;
+use openpgp::cert::amalgamation::{ValidAmalgamation as _, ValidateAmalgamation as _};
 use openpgp::packet::key::PublicParts;
 use openpgp::parse::stream::{VerificationError, VerificationResult};
 use openpgp::policy::StandardPolicy;
@@ -107,7 +107,9 @@ impl Signer {
             Err(VerificationError::BadSignature { ka, error, .. }) => {
                 // The key's end weighs more than a weakness of what it signed.
                 let verdict = match of_key(&error, Verdict::Forged) {
-                    Verdict::Weak => Some(today(&ka, policy, now)).filter(|verdict| *verdict != Verdict::Good),
+                    Verdict::Weak => {
+                        Some(today(&ka, policy, now)).filter(|verdict| *verdict != Verdict::Good)
+                    }
                     verdict => Some(verdict),
                 };
                 key(&ka, verdict.unwrap_or(Verdict::Weak))
