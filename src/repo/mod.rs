@@ -6,6 +6,7 @@
 //! and aliases; the repository's kind then tells the [`PathClass`], which decides everything the
 //! [cache](crate::cache) does with it.
 
+pub mod apt;
 mod class;
 mod config;
 mod resource;

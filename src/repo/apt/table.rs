@@ -1,0 +1,439 @@
+//! What the indices of a generation list, small and quick: path → size and checksum.
+//!
+//! Paths themselves are not kept. An entry is 54 bytes: the first 16 of the path's SHA-256, which stand
+//! for the path, size and kind of checksum in 6, and the checksum's 32. Entries are sorted, so a
+//! look-up is a search among evenly spread numbers; and the file on disk is the form in memory, so
+//! loading is reading, one hash and one walk. A whole Ubuntu release – 70,000 packages, four suites, two
+//! architectures – has at most 560,000 entries, 30 MB, if no two suites shared anything; they do.
+//!
+//! 128 bits make a path that is not listed, but is found, something nobody can construct; and what
+//! such a find leads to is only that its bytes are held to a checksum.
+//!
+//! A path may have several entries: a vendor replaced a package under its name, and two suites, or two
+//! generations, disagree. All are kept; [`Table::find`] gives each. Tables merge without the paths.
+//!
+//! ```text
+//! file    = head entry* seal
+//! head    = "lumbtab" version:u8 count:u64        numbers big-endian, version 1
+//! entry   = path:[u8; 16] about:u48 checksum:[u8; 32]    about: bit 47 SHA-512, the rest size in bytes
+//! seal    = SHA-256 of all before                        against a damaged disk, not against a forger
+//! ```
+
+use std::fmt;
+
+use super::checksum::Checksum;
+use crate::digest::Digest;
+
+const MAGIC: [u8; 8] = *b"lumbtab\x01";
+const HEAD: usize = 16;
+const SEAL: usize = 32;
+const ENTRY: usize = 54;
+const PATH: usize = 16;
+const ABOUT: usize = 6;
+const SHA512: u64 = 1 << 47;
+
+/// Largest size that an entry can hold, in bytes.
+pub const MAX_SIZE: u64 = SHA512 - 1;
+/// Most entries of a table (432 MB).
+pub const MAX_ENTRIES: usize = 8_000_000;
+
+type Entry = [u8; ENTRY];
+
+/// What is known of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Expected {
+    /// In bytes.
+    pub size: u64,
+    /// What it hashes to.
+    pub checksum: Checksum,
+}
+
+/// A table in memory, the same bytes as on disk.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Table {
+    file: Box<[u8]>,
+}
+
+/// Why a table could not be made or loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TableError {
+    /// Not a table, or one of another version.
+    #[error("not an index table of this version")]
+    NotATable,
+    /// Damaged: its length, its seal or its order is wrong.
+    #[error("the index table is damaged")]
+    Damaged,
+    /// More entries than [`MAX_ENTRIES`].
+    #[error("more than {MAX_ENTRIES} files for one index table")]
+    TooMany,
+    /// A size beyond [`MAX_SIZE`].
+    #[error("a file of {0} bytes is too large for an index table")]
+    TooLarge(u64),
+}
+
+/// Collects what a table shall hold, in any order, in the memory that becomes the table. While
+/// it grows, for a moment, it takes a little more than twice the table's.
+pub struct Builder {
+    /// The head, still empty, and the entries so far.
+    file: Vec<u8>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self { file: vec![0; HEAD] }
+    }
+}
+
+impl Builder {
+    /// An empty builder.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a path in the spelling of [`RepoPath`](crate::repo_path::RepoPath), which is how it will be
+    /// looked up. Adding the same again changes nothing.
+    ///
+    /// # Errors
+    /// [`TableError::TooMany`], [`TableError::TooLarge`].
+    pub fn add(&mut self, path: &str, expected: &Expected) -> Result<(), TableError> {
+        if expected.size > MAX_SIZE {
+            return Err(TableError::TooLarge(expected.size));
+        }
+        let (flag, hash) = match &expected.checksum {
+            Checksum::Sha256(digest) => (0, digest.as_bytes()),
+            Checksum::Sha512(half) => (SHA512, half),
+        };
+        self.make_room(ENTRY)?;
+        self.file.extend_from_slice(&key(path));
+        self.file.extend_from_slice(&(flag | expected.size).to_be_bytes()[8 - ABOUT..]);
+        self.file.extend_from_slice(hash);
+        Ok(())
+    }
+
+    /// Adds all that another table holds.
+    ///
+    /// # Errors
+    /// [`TableError::TooMany`].
+    pub fn merge(&mut self, table: &Table) -> Result<(), TableError> {
+        let entries = table.entries().as_flattened();
+        self.make_room(entries.len())?;
+        self.file.extend_from_slice(entries);
+        Ok(())
+    }
+
+    /// Where room is short, duplicates go before more memory is taken.
+    fn make_room(&mut self, bytes: usize) -> Result<(), TableError> {
+        const MOST: usize = HEAD + MAX_ENTRIES * ENTRY;
+        if self.file.len() + bytes <= self.file.capacity() {
+            return Ok(());
+        }
+        self.tidy();
+        if self.file.len() + bytes > MOST {
+            return Err(TableError::TooMany);
+        }
+        // At least a quarter as much again, so that tidying stays rare however few duplicates it finds.
+        self.file.reserve_exact(bytes.max(self.file.len() / 4));
+        Ok(())
+    }
+
+    /// Sorts the entries and drops duplicates.
+    fn tidy(&mut self) {
+        let (entries, _) = self.file[HEAD..].as_chunks_mut::<ENTRY>();
+        entries.sort_unstable();
+        let mut kept = usize::from(!entries.is_empty());
+        for at in 1..entries.len() {
+            if entries[at] != entries[kept - 1] {
+                entries[kept] = entries[at];
+                kept += 1;
+            }
+        }
+        self.file.truncate(HEAD + kept * ENTRY);
+    }
+
+    /// The table.
+    #[must_use]
+    pub fn finish(mut self) -> Table {
+        self.tidy();
+        let count = (self.file.len() - HEAD) / ENTRY;
+        self.file[..MAGIC.len()].copy_from_slice(&MAGIC);
+        self.file[MAGIC.len()..HEAD].copy_from_slice(&(count as u64).to_be_bytes());
+        let seal = Digest::of(&self.file);
+        self.file.reserve_exact(SEAL);
+        self.file.extend_from_slice(seal.as_bytes());
+        Table { file: self.file.into_boxed_slice() }
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").finish_non_exhaustive()
+    }
+}
+
+impl Table {
+    /// Takes a table as [`Table::as_bytes`] gave it. Trusts nothing: length, seal and order are checked.
+    ///
+    /// # Errors
+    /// [`TableError::NotATable`], [`TableError::Damaged`], [`TableError::TooMany`].
+    pub fn from_bytes(file: Vec<u8>) -> Result<Self, TableError> {
+        let head = file.get(..HEAD).ok_or(TableError::NotATable)?;
+        let (magic, count) = head.split_at(MAGIC.len());
+        if magic != MAGIC {
+            return Err(TableError::NotATable);
+        }
+        let count = count.iter().fold(0, |count: u64, byte| count << 8 | u64::from(*byte));
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        if count > MAX_ENTRIES {
+            return Err(TableError::TooMany);
+        }
+        if file.len() != HEAD + count * ENTRY + SEAL {
+            return Err(TableError::Damaged);
+        }
+        let (sealed, seal) = file.split_at(file.len() - SEAL);
+        if Digest::of(sealed).as_bytes() != seal {
+            return Err(TableError::Damaged);
+        }
+        let table = Self { file: file.into_boxed_slice() };
+        if !table.entries().is_sorted_by(|a, b| a < b) {
+            return Err(TableError::Damaged);
+        }
+        Ok(table)
+    }
+
+    /// What to write to disk.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.file
+    }
+
+    /// How many entries there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries().len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries().is_empty()
+    }
+
+    /// What is listed for a path: mostly nothing or one, several where suites disagree.
+    pub fn find(&self, path: &str) -> impl Iterator<Item = Expected> {
+        let key = key(path);
+        let entries = self.entries();
+        let start = first_of(entries, &key);
+        entries[start..].iter().take_while(move |entry| entry[..PATH] == key).map(expected)
+    }
+
+    /// Everything that is listed, in no particular order: what a sweep of the store must keep.
+    pub fn iter(&self) -> impl Iterator<Item = Expected> {
+        self.entries().iter().map(expected)
+    }
+
+    fn entries(&self) -> &[Entry] {
+        self.file.get(HEAD..self.file.len() - SEAL).map_or(&[], |entries| entries.as_chunks().0)
+    }
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+/// Where the entries of a key begin, or would stand. The keys are hashes and spread evenly, so a guess
+/// by value lands close; a few such steps leave a handful for the binary search.
+fn first_of(entries: &[Entry], key: &[u8; PATH]) -> usize {
+    let value = |key: &[u8]| key.iter().take(8).fold(0, |value: u64, byte| value << 8 | u64::from(*byte));
+    let wanted = u128::from(value(key));
+    // The answer lies in low..=high; all before low are smaller, all from high on are not.
+    let (mut low, mut high) = (0, entries.len());
+    for _ in 0..4 {
+        if high - low < 16 {
+            break;
+        }
+        let (first, last) = (u128::from(value(&entries[low])), u128::from(value(&entries[high - 1])));
+        if wanted <= first || wanted > last {
+            break;
+        }
+        let span = (high - 1 - low) as u128;
+        let steps = (wanted - first) * span / (last - first);
+        let guess = low + usize::try_from(steps).unwrap_or(0);
+        // Both ends move to just around the guess, where they are on the right side of the key.
+        let margin = 8 + (high - low) / 256;
+        let (before, after) = (guess.saturating_sub(margin), (guess + margin).min(high));
+        if before > low && entries[before - 1][..PATH] < key[..] {
+            low = before;
+        }
+        if after < high && entries[after][..PATH] >= key[..] {
+            high = after;
+        }
+    }
+    low + entries[low..high].partition_point(|entry| entry[..PATH] < key[..])
+}
+
+fn key(path: &str) -> [u8; PATH] {
+    let mut key = [0; PATH];
+    key.copy_from_slice(&Digest::of(path.as_bytes()).as_bytes()[..PATH]);
+    key
+}
+
+fn expected(entry: &Entry) -> Expected {
+    let about = entry[PATH..PATH + ABOUT].iter().fold(0, |about: u64, byte| about << 8 | u64::from(*byte));
+    let mut hash = [0; 32];
+    hash.copy_from_slice(&entry[PATH + ABOUT..]);
+    let checksum =
+        if about & SHA512 == 0 { Checksum::Sha256(Digest::from_bytes(hash)) } else { Checksum::Sha512(hash) };
+    Expected { size: about & MAX_SIZE, checksum }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sha256(size: u64, of: &str) -> Expected {
+        Expected { size, checksum: Checksum::Sha256(Digest::of(of.as_bytes())) }
+    }
+
+    fn numbered(count: u32) -> Table {
+        let mut builder = Builder::new();
+        for number in 0..count {
+            let path = format!("pool/{number}.deb");
+            builder.add(&path, &sha256(number.into(), &path)).unwrap();
+        }
+        builder.finish()
+    }
+
+    #[test]
+    fn every_path_is_found_and_no_other() {
+        for count in [0, 1, 2, 17, 5000] {
+            let table = Table::from_bytes(numbered(count).as_bytes().to_vec()).unwrap();
+            assert_eq!(table.len(), count as usize);
+            for number in 0..count {
+                let path = format!("pool/{number}.deb");
+                assert_eq!(table.find(&path).collect::<Vec<_>>(), [sha256(number.into(), &path)]);
+                assert_eq!(table.find(&format!("pool/{number}")).next(), None);
+            }
+        }
+    }
+
+    #[test]
+    fn suites_share_and_disagree() {
+        let (mut one, mut two) = (Builder::new(), Builder::new());
+        for builder in [&mut one, &mut two] {
+            builder.add("same", &sha256(1, "same")).unwrap();
+            builder.add("same", &sha256(1, "same")).unwrap();
+        }
+        one.add("replaced", &sha256(1, "old")).unwrap();
+        let new = Expected { size: MAX_SIZE, checksum: Checksum::Sha512([7; 32]) };
+        two.add("replaced", &new).unwrap();
+        let mut both = Builder::new();
+        both.merge(&one.finish()).unwrap();
+        both.merge(&two.finish()).unwrap();
+        let both = both.finish();
+        assert_eq!(both.len(), 3);
+        assert_eq!(both.find("same").count(), 1);
+        let found: BTreeSet<_> = both.find("replaced").collect();
+        assert_eq!(found, BTreeSet::from([sha256(1, "old"), new]));
+        assert_eq!(both.iter().count(), 3);
+    }
+
+    #[test]
+    fn bounds_hold() {
+        let huge = sha256(MAX_SIZE + 1, "");
+        assert_eq!(Builder::new().add("a", &huge), Err(TableError::TooLarge(MAX_SIZE + 1)));
+        let mut claims = MAGIC.to_vec();
+        claims.extend((MAX_ENTRIES as u64 + 1).to_be_bytes());
+        assert_eq!(Table::from_bytes(claims), Err(TableError::TooMany));
+        let mut claims = MAGIC.to_vec();
+        claims.extend(u64::MAX.to_be_bytes());
+        assert_eq!(Table::from_bytes(claims), Err(TableError::TooMany));
+    }
+
+    #[test]
+    fn a_damaged_file_is_refused() {
+        let good = numbered(3).as_bytes().to_vec();
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            assert!(Table::from_bytes(bad).is_err(), "byte {at}");
+            assert!(Table::from_bytes(good[..at].to_vec()).is_err(), "cut at {at}");
+        }
+        assert!(Table::from_bytes([good.as_slice(), b"x"].concat()).is_err());
+        let mut version = good;
+        version[7] = 2;
+        assert_eq!(Table::from_bytes(version), Err(TableError::NotATable));
+    }
+
+    #[test]
+    fn a_sealed_file_out_of_order_is_refused() {
+        let mut file = numbered(3).as_bytes().to_vec();
+        file.truncate(file.len() - SEAL);
+        let (first, rest) = file[HEAD..].split_at_mut(ENTRY);
+        first.swap_with_slice(&mut rest[..ENTRY]);
+        let seal = Digest::of(&file);
+        file.extend(seal.as_bytes());
+        assert_eq!(Table::from_bytes(file), Err(TableError::Damaged));
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_a_map(content in proptest::collection::btree_map("[a-z]{1,3}", (0..MAX_SIZE, any::<bool>()), 0..60)) {
+            let content: BTreeMap<String, Expected> = content
+                .into_iter()
+                .map(|(path, (size, long))| {
+                    let digest = Digest::of(path.as_bytes());
+                    let checksum = if long { Checksum::Sha512(*digest.as_bytes()) } else { Checksum::Sha256(digest) };
+                    (path, Expected { size, checksum })
+                })
+                .collect();
+            let mut builder = Builder::new();
+            for (path, expected) in &content {
+                builder.add(path, expected).unwrap();
+            }
+            let table = builder.finish();
+            for (path, expected) in &content {
+                prop_assert_eq!(table.find(path).collect::<Vec<_>>(), vec![*expected]);
+            }
+        }
+
+        /// Whatever the spread of the keys, the quick search agrees with the plain one.
+        #[test]
+        fn guessing_finds_what_searching_finds(
+            keys in proptest::collection::vec((any::<bool>(), any::<[u8; 2]>()), 0..400),
+            wanted in any::<[u8; 2]>(),
+        ) {
+            let mut entries: Vec<Entry> = keys
+                .iter()
+                .map(|(spread, bytes)| {
+                    let mut entry = [0; ENTRY];
+                    let at = if *spread { 0 } else { 6 };
+                    entry[at..at + 2].copy_from_slice(bytes);
+                    entry
+                })
+                .collect();
+            entries.sort_unstable();
+            for at in [0, 6] {
+                let mut key = [0; PATH];
+                key[at..at + 2].copy_from_slice(&wanted);
+                let plain = entries.partition_point(|entry| entry[..PATH] < key[..]);
+                prop_assert_eq!(first_of(&entries, &key), plain);
+            }
+        }
+
+        #[test]
+        fn arbitrary_files_never_panic(bytes in any::<Vec<u8>>(), count in 0..4_u64) {
+            prop_assert!(Table::from_bytes(bytes.clone()).is_err());
+            let mut file = MAGIC.to_vec();
+            file.extend(count.to_be_bytes());
+            file.extend(bytes);
+            let _ = Table::from_bytes(file);
+        }
+    }
+}
