@@ -64,8 +64,7 @@ impl RepoPath {
             return Err(PathError::TooLong);
         }
         check_encoding(encoded.as_bytes())?;
-        let decoded =
-            percent_decode_str(encoded).decode_utf8().map_err(|_| PathError::BadCharacter)?;
+        let decoded = percent_decode_str(encoded).decode_utf8().map_err(|_| PathError::BadCharacter)?;
         Self::from_decoded(&decoded)
     }
 
