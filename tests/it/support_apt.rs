@@ -52,7 +52,7 @@ async fn apt_takes_every_form_of_repository() {
     ] {
         let apt = Apt::new(&[Source::apt(origin.url(base), suite, component).signed_by(key.keyring())]);
         let update = apt.update().await;
-        assert_eq!(update.code, 0, "{base}: {}", update.stderr);
+        assert!(update.code == 0 && !update.stderr.contains("E:"), "{base}: {update:?}");
         apt.download(&[package]).await.assert_ok();
         assert!(!apt.archives().is_empty(), "{base}");
     }

@@ -155,7 +155,7 @@ impl Repository {
         Self { by_hash: offered, ..self }
     }
 
-    /// The compressions of each index.
+    /// The compressions in which each index is offered. The release file lists it plain in any case.
     pub fn compressions(self, offered: &[Compression]) -> Self {
         Self { compressions: offered.to_vec(), ..self }
     }
@@ -191,6 +191,10 @@ impl Repository {
         let folder = self.suite.as_ref().map_or_else(String::new, |suite| format!("dists/{suite}/"));
         let mut listed = Vec::new();
         for (name, text) in indices {
+            if !self.compressions.contains(&Compression::None) {
+                // Listed but not offered, as real publishers do: apt ignores an index that is not listed plain.
+                listed.push((sha256(text.as_bytes()), text.len(), name.clone()));
+            }
             for compression in &self.compressions {
                 let path = format!("{name}{}", compression.suffix());
                 let bytes = compression.apply(text.as_bytes());
