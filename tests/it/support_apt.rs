@@ -59,6 +59,36 @@ async fn apt_takes_every_form_of_repository() {
 }
 
 #[tokio::test]
+async fn apt_asks_a_proxy_with_whole_urls() {
+    let (origin, key) = (Origin::start().await, Key::generate("Proxy"));
+    noble(&key).publish().to(&origin, "/ubuntu");
+    let source = Source::apt("http://archive.example/ubuntu", "noble", "main").signed_by(key.keyring());
+    let apt = Apt::new(&[source]).option("Acquire::http::Proxy", &origin.url(""));
+    apt.update().await.assert_ok();
+    apt.download(&["nano"]).await.assert_ok();
+    assert!(
+        origin.requests().iter().all(|request| request.target.starts_with("http://archive.example/ubuntu/"))
+    );
+}
+
+#[tokio::test]
+async fn apt_trusts_an_origin_with_tls_by_its_authority() {
+    let (origin, key) = (Origin::start_tls().await, Key::generate("Tls"));
+    noble(&key).publish().to(&origin, "/ubuntu");
+    let source = Source::apt(origin.url("/ubuntu"), "noble", "main").signed_by(key.keyring());
+    let folder = TempDir::new().unwrap();
+    let authority = folder.path().join("authority.pem");
+    std::fs::write(&authority, origin.authority()).unwrap();
+    let trusting = Apt::new(std::slice::from_ref(&source))
+        .option("Acquire::https::CAInfo", &authority.display().to_string());
+    trusting.update().await.assert_ok();
+    let before = origin.requests().len();
+    let run = Apt::new(&[source]).update().await;
+    assert!(run.stderr.contains("certificate"), "{run:?}");
+    assert_eq!(origin.requests().len(), before);
+}
+
+#[tokio::test]
 async fn apt_sees_the_next_generation_once_it_is_whole() {
     let (origin, key) = (Origin::start().await, Key::generate("Generations"));
     noble(&key).publish().to(&origin, "/ubuntu");
@@ -105,7 +135,7 @@ async fn many_roots_work_side_by_side_from_nginx() {
         assert_eq!(archives["nano_7.2-1_amd64.deb"], sha256(&files.deb("nano_7.2-1_amd64.deb")));
     }
     let accesses = nginx.finish();
-    let debs = accesses.iter().filter(|access| access.target.ends_with("nano_7.2-1_amd64.deb"));
+    let debs = accesses.iter().filter(|access| access.path.ends_with("nano_7.2-1_amd64.deb"));
     let sizes: Vec<_> = debs.map(|access| (access.status, access.body_bytes)).collect();
     assert_eq!(sizes, [(200, files.deb("nano_7.2-1_amd64.deb").len() as u64); 5]);
 }

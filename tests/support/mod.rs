@@ -22,10 +22,11 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
 use sha2::{Digest as _, Sha256};
 
 /// How long a test waits for something that must happen before it fails. No test waits this long when all
-/// is well.
+/// is well. It counts on tokio's clock: a test that pauses time has no sockets to wait for.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// SHA-256 of `bytes` in lower-case hexadecimal digits.
@@ -68,4 +69,15 @@ pub fn noise(seed: &str, length: usize) -> Vec<u8> {
     }
     bytes.truncate(length);
     bytes
+}
+
+/// The path of a request target or URL, decoded, without a query, and without the `/./` that apt sends.
+pub fn decoded_path(target: &str) -> String {
+    let local = match target.split_once("://") {
+        Some((_, rest)) => rest.find('/').map_or("/", |slash| &rest[slash..]),
+        None => target,
+    };
+    let path = local.split('?').next().unwrap_or_default();
+    // apt asks a flat repository for `/./InRelease`, and web servers answer as if the dot were not there.
+    percent_decode_str(path).decode_utf8_lossy().replace("/./", "/")
 }

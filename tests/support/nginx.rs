@@ -18,6 +18,8 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use super::decoded_path;
+
 /// A running nginx; stopped when dropped.
 pub struct Nginx {
     address: SocketAddr,
@@ -29,8 +31,10 @@ pub struct Nginx {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Access {
     pub method: String,
-    /// As requested, with its query.
+    /// As requested: encoded, with its query.
     pub target: String,
+    /// The target's path alone, decoded.
+    pub path: String,
     pub status: u16,
     /// Bytes of the body that were sent.
     pub body_bytes: u64,
@@ -135,6 +139,7 @@ fn parse(line: &str) -> Access {
     Access {
         method: method.to_owned(),
         target: target.to_owned(),
+        path: decoded_path(target),
         status: status.parse().expect("a status"),
         body_bytes: bytes.parse().expect("a count of bytes"),
     }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::{Buf, Bytes, BytesMut};
-use percent_encoding::percent_decode_str;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use super::log::Answering;
 use super::reply::{Ending, Framing, Instead};
+use super::tls::Wire;
 use super::{Reply, Request, Shared};
+use crate::support::decoded_path;
 
 /// Bytes that are written in one go, at most.
 const PIECE: usize = 64 * 1024;
@@ -28,8 +28,8 @@ enum Next {
 }
 
 /// Answers requests until the client leaves, a reply ends the connection, or anything goes wrong.
-pub(super) async fn serve(mut stream: TcpStream, number: usize, shared: Arc<Shared>) {
-    let _ = stream.set_nodelay(true);
+pub(super) async fn serve(mut stream: impl Wire, number: usize, shared: Arc<Shared>) {
+    let _ = stream.socket().set_nodelay(true);
     let mut buffer = BytesMut::new();
     while let Ok(Some(request)) = read_request(&mut stream, &mut buffer, number).await {
         let answering = shared.log.request_came(request.clone());
@@ -47,7 +47,7 @@ pub(super) async fn serve(mut stream: TcpStream, number: usize, shared: Arc<Shar
 
 /// `None` when the client has closed the connection between requests.
 async fn read_request(
-    stream: &mut TcpStream,
+    stream: &mut impl Wire,
     buffer: &mut BytesMut,
     connection: usize,
 ) -> io::Result<Option<Request>> {
@@ -90,18 +90,8 @@ fn parse(buffer: &[u8], connection: usize) -> io::Result<Option<(Request, usize)
     Ok(Some((request, length)))
 }
 
-fn decoded_path(target: &str) -> String {
-    let local = match target.split_once("://") {
-        Some((_, rest)) => rest.find('/').map_or("/", |slash| &rest[slash..]),
-        None => target,
-    };
-    let path = local.split('?').next().unwrap_or_default();
-    // apt asks a flat repository for `/./InRelease`, and web servers answer as if the dot were not there.
-    percent_decode_str(path).decode_utf8_lossy().replace("/./", "/")
-}
-
 async fn play(
-    stream: &mut TcpStream,
+    stream: &mut impl Wire,
     request: &Request,
     reply: Reply,
     log: &Answering<'_>,
@@ -233,7 +223,7 @@ fn whole_seconds(date: SystemTime) -> u64 {
 }
 
 async fn send_body(
-    stream: &mut TcpStream,
+    stream: &mut impl Wire,
     reply: &Reply,
     body: Bytes,
     log: &Answering<'_>,
@@ -270,7 +260,7 @@ async fn send_body(
     match reply.ending {
         Ending::ResetAfter(_) => {
             // A close that lingers for no time at all is sent as a reset.
-            stream.set_zero_linger()?;
+            stream.socket().set_zero_linger()?;
             return Ok(Next::Drop);
         }
         Ending::CloseAfter(_) => return Ok(Next::Finish),
@@ -289,7 +279,7 @@ async fn send_body(
 }
 
 /// Ends the connection in order: the client reads all that was sent, then the end.
-async fn finish(stream: &mut TcpStream) {
+async fn finish(stream: &mut impl Wire) {
     if stream.shutdown().await.is_ok() {
         // Closing with unread bytes in our receive buffer would turn the end into a reset.
         while matches!(stream.read(&mut [0; 1024]).await, Ok(1..)) {}

@@ -19,6 +19,7 @@
 mod connection;
 mod log;
 mod reply;
+mod tls;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -27,6 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::TcpListener;
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
 
 pub use log::{Log, Request};
 pub use reply::{DEFAULT_DATE, Reply};
@@ -36,12 +38,15 @@ pub struct Origin {
     address: SocketAddr,
     shared: Arc<Shared>,
     accepting: AsyncMutex<Option<Accepting>>,
+    /// The authority's certificate where it speaks TLS.
+    authority: Option<String>,
 }
 
 /// What the connections need.
 struct Shared {
     routes: Mutex<Routes>,
     log: Log,
+    tls: Option<TlsAcceptor>,
 }
 
 #[derive(Default)]
@@ -64,11 +69,29 @@ impl Drop for Accepting {
 impl Origin {
     /// Starts on a free port. Every path is answered with 404 until it is given a route.
     pub async fn start() -> Self {
+        Self::listen(None, None).await
+    }
+
+    /// Starts with TLS, under a certificate for `localhost` and 127.0.0.1 of an authority of its own.
+    pub async fn start_tls() -> Self {
+        let identity = tls::identity();
+        Self::listen(Some(identity.acceptor), Some(identity.authority)).await
+    }
+
+    async fn listen(tls: Option<TlsAcceptor>, authority: Option<String>) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a loopback port");
         let address = listener.local_addr().expect("the address of a bound socket");
-        let shared = Arc::new(Shared { routes: Mutex::default(), log: Log::default() });
+        let shared = Arc::new(Shared { routes: Mutex::default(), log: Log::default(), tls });
         let accepting = AsyncMutex::new(Some(accept(listener, shared.clone())));
-        Self { address, shared, accepting }
+        Self { address, shared, accepting, authority }
+    }
+
+    /// The PEM certificate of the authority that a client of a TLS origin must trust.
+    ///
+    /// # Panics
+    /// When it does not speak TLS.
+    pub fn authority(&self) -> &str {
+        self.authority.as_deref().expect("an origin with TLS")
     }
 
     /// Where it listens.
@@ -78,7 +101,8 @@ impl Origin {
 
     /// The URL of a path, which begins with a slash.
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        let scheme = if self.authority.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}{path}", self.address)
     }
 
     /// Answers `path` with `reply` from now on. A path with a query is a route of its own; a query that has
@@ -190,7 +214,16 @@ fn accept(listener: TcpListener, shared: Arc<Shared>) -> Accepting {
                     // Out of descriptors, or gone before it was accepted: the next one may fare better.
                     let Ok((stream, _)) = accepted else { continue };
                     let number = shared.log.connection_opened();
-                    connections.spawn(connection::serve(stream, number, shared.clone()));
+                    let shared = shared.clone();
+                    connections.spawn(async move {
+                        match shared.tls.clone() {
+                            None => connection::serve(stream, number, shared).await,
+                            // A client that does not trust us leaves here.
+                            Some(tls) => if let Ok(stream) = tls.accept(stream).await {
+                                connection::serve(stream, number, shared).await;
+                            }
+                        }
+                    });
                 }
                 Some(_) = connections.join_next() => {}
             }
