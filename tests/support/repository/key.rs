@@ -1,0 +1,72 @@
+//! Keys that sign test repositories.
+
+use std::io::Write as _;
+
+use sequoia_openpgp::cert::{CertBuilder, CipherSuite};
+use sequoia_openpgp::crypto::KeyPair;
+use sequoia_openpgp::policy::StandardPolicy;
+use sequoia_openpgp::serialize::SerializeInto as _;
+use sequoia_openpgp::serialize::stream::{Armorer, Message, Signer};
+use sequoia_openpgp::{Cert, armor};
+
+/// An Ed25519 signing key that never expires.
+#[derive(Clone)]
+pub struct Key(Cert);
+
+impl Key {
+    /// A new key for `name`; each call makes another key.
+    pub fn generate(name: &str) -> Self {
+        let user = format!("{name} <archive@lumbung.example>");
+        let (cert, _revocation) = CertBuilder::new()
+            .set_cipher_suite(CipherSuite::Cv25519)
+            .add_userid(user)
+            .add_signing_subkey()
+            .generate()
+            .expect("a key");
+        Self(cert)
+    }
+
+    /// The fingerprint in upper-case hexadecimal digits.
+    pub fn fingerprint(&self) -> String {
+        self.0.fingerprint().to_hex()
+    }
+
+    /// The public key as a binary keyring (`.gpg`).
+    pub fn keyring(&self) -> Vec<u8> {
+        self.0.to_vec().expect("a public key can be written")
+    }
+
+    /// The public key as an armored keyring (`.asc`).
+    pub fn armored_keyring(&self) -> Vec<u8> {
+        self.0.armored().to_vec().expect("a public key can be written")
+    }
+
+    /// `text` inside a clear signature, as `InRelease` is.
+    pub fn clearsign(&self, text: &str) -> Vec<u8> {
+        let mut signed = Vec::new();
+        let signer = Signer::new(Message::new(&mut signed), self.pair()).expect("a signer");
+        write(signer.cleartext().build().expect("a signer"), text.as_bytes());
+        signed
+    }
+
+    /// A detached armored signature, as `Release.gpg` is.
+    pub fn sign(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut signature = Vec::new();
+        let armorer = Armorer::new(Message::new(&mut signature)).kind(armor::Kind::Signature);
+        let signer = Signer::new(armorer.build().expect("armor"), self.pair()).expect("a signer");
+        write(signer.detached().build().expect("a signer"), bytes);
+        signature
+    }
+
+    fn pair(&self) -> KeyPair {
+        let policy = StandardPolicy::new();
+        let mut keys = self.0.keys().unencrypted_secret().with_policy(&policy, None).for_signing();
+        let key = keys.next().expect("a key that signs").key().clone();
+        key.into_keypair().expect("an unencrypted secret")
+    }
+}
+
+fn write(mut message: Message<'_>, bytes: &[u8]) {
+    message.write_all(bytes).expect("memory takes every byte");
+    message.finalize().expect("memory takes every byte");
+}

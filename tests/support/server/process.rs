@@ -1,0 +1,183 @@
+//! The server as the real program.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::Setting;
+use crate::support::PATIENCE;
+
+/// A process of the program; killed when dropped.
+pub struct Process {
+    setting: Setting,
+    running: Running,
+}
+
+struct Running {
+    child: Child,
+    address: SocketAddr,
+    admin: SocketAddr,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Process {
+    /// Runs `lumbung serve` with a piece of configuration, and waits until it listens.
+    ///
+    /// # Panics
+    /// When it ends before that, with all it said.
+    pub async fn start(fragment: &str) -> Self {
+        let mut setting = Setting::new(fragment);
+        // Log lines as JSON tell their fields apart without guessing.
+        let log = setting.table.entry("log").or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        log.as_table_mut().expect("a section is a table").insert("format".to_owned(), "json".into());
+        let running = Running::start(&setting).await;
+        Self { setting, running }
+    }
+
+    /// Where clients find it: the first address that it logged.
+    pub fn address(&self) -> SocketAddr {
+        self.running.address
+    }
+
+    /// Where the administrator finds it.
+    pub fn admin(&self) -> SocketAddr {
+        self.running.admin
+    }
+
+    /// The URL of a path, which begins with a slash, in mirror form.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address())
+    }
+
+    /// The folder of its store.
+    pub fn store(&self) -> PathBuf {
+        self.setting.store()
+    }
+
+    /// What a changing request to the administrator's address needs.
+    pub fn admin_token(&self) -> String {
+        super::admin_token(&self.store())
+    }
+
+    /// The lines it has logged since its last start.
+    pub fn log(&self) -> Vec<String> {
+        self.running.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The process's id.
+    pub fn id(&self) -> u32 {
+        self.running.child.id()
+    }
+
+    /// Ends it at once, as `kill -9` does, and waits until it is gone.
+    pub fn kill(&mut self) {
+        self.running.kill();
+    }
+
+    /// Sends a signal: `TERM` to end it gracefully, `HUP` to make it read its configuration.
+    ///
+    /// # Panics
+    /// When it is gone.
+    pub fn signal(&mut self, signal: Signal) {
+        kill_process(Pid::from_child(&self.running.child), signal).expect("a running process");
+    }
+
+    /// Waits for its end without blocking the runtime.
+    ///
+    /// # Panics
+    /// When it does not end within [`PATIENCE`].
+    pub async fn ended(&mut self) -> ExitStatus {
+        // Its id is ours until it is waited for, which is what the blocking wait below does, once.
+        let (gone, waited) = tokio::sync::oneshot::channel();
+        let id = Pid::from_child(&self.running.child);
+        std::thread::spawn(move || {
+            let options = rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
+            let _ = rustix::process::waitid(rustix::process::WaitId::Pid(id), options);
+            let _ = gone.send(());
+        });
+        let _ = tokio::time::timeout(PATIENCE, waited).await.expect("an end of the process");
+        self.running.child.wait().expect("a child of ours")
+    }
+
+    /// Runs the program again on the same store, at new ports. What still runs is killed.
+    pub async fn start_again(&mut self) {
+        self.running.kill();
+        self.running = Running::start(&self.setting).await;
+    }
+}
+
+impl Running {
+    async fn start(setting: &Setting) -> Self {
+        let file = setting.folder.path().join("lumbung.toml");
+        fs::write(&file, setting.text()).expect("a configuration file");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_lumbung"))
+            .args(["serve", "--config"])
+            .arg(&file)
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program");
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let stderr = child.stderr.take().expect("a pipe");
+        let mut lines = follow(stderr, log.clone());
+        let (mut address, mut admin) = (None, None);
+        while address.is_none() || admin.is_none() {
+            let line = tokio::time::timeout(PATIENCE, lines.recv()).await.expect("a line of log");
+            let Some(line) = line else {
+                let _ = child.kill();
+                let said = log.lock().unwrap_or_else(PoisonError::into_inner).join("\n");
+                panic!("the program ended before it listened: {:?}\n{said}", child.wait());
+            };
+            match listening(&line) {
+                Some(("listening", there)) => address = address.or(Some(there)),
+                Some(("listening for administrators", there)) => admin = Some(there),
+                _ => {}
+            }
+        }
+        let (address, admin) = address.zip(admin).expect("both, or the loop goes on");
+        Self { child, address, admin, log }
+    }
+
+    fn kill(&mut self) {
+        // Fails only where it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Keeps every line, and passes it on while somebody listens. The pipe is read to its end in any case: a
+/// process that logs to a full pipe stands still.
+fn follow(stderr: ChildStderr, log: Arc<Mutex<Vec<String>>>) -> mpsc::UnboundedReceiver<String> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            log.lock().unwrap_or_else(PoisonError::into_inner).push(line.clone());
+            let _ = sender.send(line);
+        }
+    });
+    receiver
+}
+
+/// The message and the address of a line of log.
+fn listening(line: &str) -> Option<(&'static str, SocketAddr)> {
+    let event: Value = serde_json::from_str(line).ok()?;
+    let address = event.get("address")?.as_str()?.parse().ok()?;
+    let messages = ["listening", "listening for administrators"];
+    let message = messages.into_iter().find(|message| event.get("message").and_then(Value::as_str) == Some(message))?;
+    Some((message, address))
+}
