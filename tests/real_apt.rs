@@ -8,6 +8,7 @@
 mod support;
 
 use support::apt::Apt;
+use support::bootstrap::bootstrap;
 use support::nginx::Nginx;
 use support::real_upstream::RealUpstream;
 use support::sha256_file;
@@ -27,8 +28,22 @@ async fn desktops_update_and_download_directly_from_the_web_server() {
     let debs: Vec<_> = real.debs().collect();
     assert!(debs.len() > 150, "{} packages", debs.len());
     let accesses = nginx.finish();
+    let failed: Vec<_> = accesses.iter().filter(|access| access.status != 200).collect();
+    assert!(failed.is_empty(), "{failed:#?}");
     let sent = |path: &str| accesses.iter().filter(|access| access.path == path).count();
     let file = debs.iter().max_by_key(|file| file.size).expect("a package");
     assert_eq!(sent(&format!("/{}", file.path)), 2, "{}", file.path);
     assert_eq!(sha256_file(&real.folder().join(&file.path)).expect("a file"), file.sha256);
+}
+
+/// All that a new machine needs is in the real upstream.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_machine_installs_directly_from_the_web_server() {
+    let real = tokio::task::spawn_blocking(RealUpstream::obtain).await.expect("a real upstream");
+    let nginx = Nginx::serve(&real.folder());
+    bootstrap(&real, &nginx.url("")).await;
+    let accesses = nginx.finish();
+    let failed: Vec<_> = accesses.iter().filter(|access| access.status != 200).collect();
+    assert!(failed.is_empty(), "{failed:#?}");
+    assert!(accesses.iter().filter(|access| access.path.ends_with(".deb")).count() > 20);
 }

@@ -10,6 +10,7 @@
 //! [`real_upstream`] lets the machine's apt fetch from wherever the machine's apt always fetches.
 
 pub mod apt;
+pub mod bootstrap;
 pub mod client;
 pub mod gate;
 pub mod nginx;

@@ -5,7 +5,7 @@
 //! release files list. Where each file belongs is what `apt-get indextargets` and `--print-uris` say. What apt
 //! prints names the machine's mirror, so none of it gets into messages or files.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -38,13 +38,19 @@ pub(super) fn build(folder: &Path) {
         sha256
     };
 
-    let mut releases: BTreeMap<String, Release> = BTreeMap::new();
+    // In the order of the machine's sources, which decides where a client takes what two suites have.
+    let mut releases: Vec<Release> = Vec::new();
     for index in machine.indices() {
-        let release = releases.entry(index.base.clone()).or_insert_with(|| {
+        let known = releases.iter().position(|release| release.file == index.release_file);
+        let number = known.unwrap_or_else(|| {
             place(&index.release_file, format!("{}/InRelease", index.base));
-            Release::of(&index)
+            releases.push(Release::of(&index));
+            releases.len() - 1
         });
-        release.components.insert(index.component);
+        let release = &mut releases[number];
+        if !release.components.contains(&index.component) {
+            release.components.push(index.component);
+        }
         let path = format!("{}/{}", index.base, index.name);
         let sha256 = place(&index.file, path.clone());
         assert!(release.text.contains(&sha256), "{path} is not what its InRelease lists");
@@ -57,8 +63,8 @@ pub(super) fn build(folder: &Path) {
         place(&archive.file, archive.path);
     }
 
-    let keyrings = Keyrings::for_releases(releases.values());
-    manifest.suites = releases.into_values().map(|release| keyrings.suite(release, folder)).collect();
+    let keyrings = Keyrings::for_releases(releases.iter());
+    manifest.suites = releases.into_iter().map(|release| keyrings.suite(release, folder)).collect();
     manifest.files.sort_by(|a, b| a.path.cmp(&b.path));
     let text = serde_json::to_vec_pretty(&manifest).expect("a manifest is plain data");
     fs::write(folder.join("manifest.json"), text).expect("the manifest");
@@ -68,7 +74,7 @@ pub(super) fn build(folder: &Path) {
 struct Release {
     root: String,
     suite: String,
-    components: BTreeSet<String>,
+    components: Vec<String>,
     file: PathBuf,
     text: String,
 }
@@ -78,7 +84,7 @@ impl Release {
         Self {
             root: index.root.clone(),
             suite: index.suite.clone(),
-            components: BTreeSet::new(),
+            components: Vec::new(),
             file: index.release_file.clone(),
             text: fs::read_to_string(&index.release_file).expect("an InRelease file"),
         }
@@ -273,8 +279,7 @@ impl Keyrings {
         let number = found.unwrap_or_else(|| panic!("no keyring of this machine signs {}", release.suite));
         let keyring = format!("keyring-{number}.gpg");
         fs::copy(&self.candidates[number], folder.join(&keyring)).expect("a copy of a keyring");
-        let components = release.components.into_iter().collect();
-        Suite { root: release.root, name: release.suite, components, keyring }
+        Suite { root: release.root, name: release.suite, components: release.components, keyring }
     }
 }
 

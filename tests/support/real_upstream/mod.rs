@@ -124,7 +124,7 @@ impl RealUpstream {
         self.folder.join("files")
     }
 
-    /// Its suites.
+    /// Its suites in the order of the machine's sources.
     pub fn suites(&self) -> &[Suite] {
         &self.manifest.suites
     }
