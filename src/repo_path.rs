@@ -28,7 +28,7 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'!');
 
 /// A decoded, normalised, relative path: no leading slash, no empty, `.` or `..` segment, no control
-/// character. The empty path is the repository's root. A trailing slash is kept.
+/// character. (apt asks a flat repository for `./InRelease`.) The empty path is the repository's root. A trailing slash is kept.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RepoPath(Arc<str>);
 
@@ -44,8 +44,8 @@ pub enum PathError {
     /// A slash hidden in a percent-encoding means different paths to different servers.
     #[error("the path has an encoded slash or a backslash")]
     HiddenSlash,
-    /// `.` or `..` as a segment.
-    #[error("the path has a dot segment")]
+    /// `..` as a segment.
+    #[error("the path has a .. segment")]
     DotSegment,
     /// NUL, another control character, or bytes that are not UTF-8.
     #[error("the path has a control character or is not UTF-8")]
@@ -54,7 +54,7 @@ pub enum PathError {
 
 impl RepoPath {
     /// Parses a percent-encoded path as it stands in a request line, with or without leading slashes.
-    /// Repeated slashes count as one.
+    /// Repeated slashes count as one, and `.` segments as nothing (RFC 3986 §5.2.4).
     ///
     /// # Errors
     /// Says which rule the path breaks; see [`PathError`].
@@ -82,18 +82,22 @@ impl RepoPath {
         if decoded.contains('\\') {
             return Err(PathError::HiddenSlash);
         }
-        if decoded.split('/').any(|segment| segment == "." || segment == "..") {
+        if decoded.split('/').any(|segment| segment == "..") {
             return Err(PathError::DotSegment);
         }
         let decoded = decoded.trim_start_matches('/');
-        if !decoded.contains("//") {
+        if !decoded.contains("//") && !decoded.split('/').any(|segment| segment == ".") {
             return Ok(Self(Arc::from(decoded)));
         }
         let mut path = String::with_capacity(decoded.len());
-        for character in decoded.chars() {
-            if character != '/' || !path.ends_with('/') {
-                path.push(character);
+        for segment in decoded.split('/').filter(|segment| !matches!(*segment, "" | ".")) {
+            if !path.is_empty() {
+                path.push('/');
             }
+            path.push_str(segment);
+        }
+        if !path.is_empty() && (decoded.ends_with('/') || decoded.ends_with("/.")) {
+            path.push('/');
         }
         Ok(Self(Arc::from(path)))
     }
@@ -185,6 +189,10 @@ mod tests {
     #[case("/pool/main/g/g++/g++_12~beta_amd64.deb", "pool/main/g/g++/g++_12~beta_amd64.deb")]
     #[case("//dists///noble//InRelease", "dists/noble/InRelease")]
     #[case("/dists/noble/", "dists/noble/")]
+    #[case("/./InRelease", "InRelease")]
+    #[case("/cuda/./%2e/Packages.gz", "cuda/Packages.gz")]
+    #[case("/a/.", "a/")]
+    #[case("/.", "")]
     #[case("/", "")]
     #[case("/a%20b%25c", "a b%c")]
     #[case("/..a/b..", "..a/b..")]
@@ -196,7 +204,6 @@ mod tests {
     #[case("/../etc/passwd", PathError::DotSegment)]
     #[case("/a/%2e%2e/b", PathError::DotSegment)]
     #[case("/a/.%2E", PathError::DotSegment)]
-    #[case("/./a", PathError::DotSegment)]
     #[case("/a%2fb", PathError::HiddenSlash)]
     #[case("/a%5Cb", PathError::HiddenSlash)]
     #[case("/a\\..\\b", PathError::HiddenSlash)]

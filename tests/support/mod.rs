@@ -17,6 +17,7 @@ pub mod nginx;
 pub mod origin;
 pub mod real_upstream;
 pub mod repository;
+pub mod server;
 // `server` starts Lumbung itself. It joins this list together with the parts that it starts.
 
 use std::fmt::Write as _;

@@ -77,6 +77,7 @@ impl Setting {
 /// # Panics
 /// When the server has not been started.
 fn admin_token(store: &Path) -> String {
-    let text = std::fs::read_to_string(store.join("admin-token")).expect("a store that was opened has a token");
+    let text =
+        std::fs::read_to_string(store.join("admin-token")).expect("a store that was opened has a token");
     text.trim().to_owned()
 }

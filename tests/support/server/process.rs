@@ -178,6 +178,7 @@ fn listening(line: &str) -> Option<(&'static str, SocketAddr)> {
     let event: Value = serde_json::from_str(line).ok()?;
     let address = event.get("address")?.as_str()?.parse().ok()?;
     let messages = ["listening", "listening for administrators"];
-    let message = messages.into_iter().find(|message| event.get("message").and_then(Value::as_str) == Some(message))?;
+    let message =
+        messages.into_iter().find(|message| event.get("message").and_then(Value::as_str) == Some(message))?;
     Some((message, address))
 }
