@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use rusqlite::Connection;
 
+use super::layout::unlink;
 use super::shared::{Handle, Shared};
 use super::transaction::commit;
 use super::writer::{Command, Verdict};
@@ -77,7 +78,7 @@ fn set_aside(shared: &Shared, digest: &Digest, path: &std::path::Path) {
     let to = shared.layout.damaged.join(digest.to_string());
     if let Err(error) = shared.disk.rename_over(path, &to) {
         tracing::warn!(path = %path.display(), %error, "could not set the damaged object aside; removing it");
-        shared.unlink(path);
+        unlink(path);
     }
 }
 
@@ -93,6 +94,6 @@ fn make_space(shared: &Shared) {
     files.sort();
     let surplus = (files.len() + 1).saturating_sub(MOST_DAMAGED);
     for (_, path) in files.iter().take(surplus) {
-        shared.unlink(path);
+        unlink(path);
     }
 }

@@ -17,6 +17,8 @@ pub(super) const ENTRY: &str = "SELECT e.digest, o.size, e.etag, e.last_modified
 pub(super) const OBJECT: &str = "SELECT size FROM object WHERE digest = ?1";
 pub(super) const COLDEST: &str =
     "SELECT digest, size FROM object WHERE last_used < ?1 ORDER BY last_used LIMIT ?2";
+pub(super) const MISDATED: &str =
+    "SELECT digest, size FROM object WHERE last_used > ?1 ORDER BY last_used LIMIT ?2";
 pub(super) const NAMES: &str = "SELECT repo, path FROM entry WHERE digest = ?1";
 pub(super) const TOUCH: &str = "UPDATE object SET last_used = ?2 WHERE digest = ?1 AND last_used < ?2";
 pub(super) const DROP_NAMES: &str = "DELETE FROM entry WHERE digest = ?1";
@@ -132,9 +134,18 @@ pub(super) fn touch(connection: &Connection, digest: &Digest, used: i64) -> Resu
 
 /// Up to `most` objects that nobody asked for since `before`, the least recently asked first.
 pub(super) fn coldest(connection: &Connection, before: i64, most: usize) -> Result<Vec<(Digest, u64)>> {
+    by_use(connection, COLDEST, before, most)
+}
+
+/// Up to `most` objects that were asked for after `after`: with a future there, a clock was wrong.
+pub(super) fn misdated(connection: &Connection, after: i64, most: usize) -> Result<Vec<(Digest, u64)>> {
+    by_use(connection, MISDATED, after, most)
+}
+
+fn by_use(connection: &Connection, query: &str, time: i64, most: usize) -> Result<Vec<(Digest, u64)>> {
     connection
-        .prepare_cached(COLDEST)?
-        .query_map(params![before, i64::try_from(most).unwrap_or(i64::MAX)], |row| {
+        .prepare_cached(query)?
+        .query_map(params![time, i64::try_from(most).unwrap_or(i64::MAX)], |row| {
             Ok((digest(row)?, row.get::<_, i64>(1)?.cast_unsigned()))
         })?
         .collect()

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use super::layout::unlink;
 use super::shared::{Reply, Shared};
 use super::transaction::commit;
 use super::{Error, catalog};
@@ -20,6 +21,9 @@ const PIECE: usize = 256;
 
 /// Seconds after its last use in which an object is safe: somebody probably still reads it.
 const SAFE: i64 = 10;
+
+/// Objects last used so many seconds in the future carry the date of a clock that was wrong.
+const FUTURE: i64 = 24 * 60 * 60;
 
 /// Most bytes evicted beyond the need.
 const MOST_SLACK: u64 = 1024 * 1024 * 1024;
@@ -107,13 +111,13 @@ impl Evictions {
                     reply.answer(Ok(done));
                 }
             }
-            Err(error) => match eviction.reply {
-                Some(reply) => reply.answer(Err(error)),
-                None => tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "could not evict objects to stay within the limits"
-                ),
-            },
+            Err(error) => {
+                let cause: &dyn std::error::Error = &error;
+                tracing::warn!(error = cause, "could not evict objects");
+                if let Some(reply) = eviction.reply {
+                    reply.answer(Err(error));
+                }
+            }
         }
     }
 
@@ -176,16 +180,20 @@ impl Evictions {
 
 /// Evicts the coldest objects until `bytes` are free, at most [`PIECE`] of them; how many bytes went.
 fn evict_some(shared: &Shared, connection: &mut Connection, bytes: u64) -> Result<u64, Error> {
-    let touched = shared.touches().due(true);
-    let before = shared.clock.unix() - SAFE;
+    let uses = shared.touches().due(true);
+    let now = shared.clock.unix();
     let (objects, keys) = commit(shared, connection, |transaction, totals| {
-        for (digest, used) in &touched {
+        for (digest, used) in &uses {
             catalog::touch(transaction, digest, *used)?;
         }
         let mut freed = 0;
         let mut objects = Vec::new();
         let mut keys = Vec::new();
-        for (digest, size) in catalog::coldest(transaction, before, PIECE)? {
+        let mut candidates = catalog::coldest(transaction, now - SAFE, PIECE)?;
+        if candidates.is_empty() {
+            candidates = catalog::misdated(transaction, now + FUTURE, PIECE)?;
+        }
+        for (digest, size) in candidates {
             if freed >= bytes {
                 break;
             }
@@ -198,13 +206,13 @@ fn evict_some(shared: &Shared, connection: &mut Connection, bytes: u64) -> Resul
     })?;
     {
         let mut touches = shared.touches();
-        touches.written(&touched);
+        touches.written(&uses);
         for (digest, _) in &objects {
             touches.forget(digest);
         }
     }
     for (digest, _) in &objects {
-        shared.unlink(&shared.layout.object(digest));
+        unlink(&shared.layout.object(digest));
     }
     shared.tell_evicted(&keys);
     Ok(objects.iter().map(|(_, size)| size).sum())

@@ -138,6 +138,16 @@ pub(super) fn sync_folder(path: &Path) -> Result<(), Error> {
         .map_err(|error| Error::io("flush the folder", path, error))
 }
 
+/// Removes a file of ours that nobody needs. A failure leaves garbage, which the sweep collects.
+pub(super) fn unlink(path: &Path) {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(path = %path.display(), %error, "could not remove a file of the store");
+        }
+        _ => {}
+    }
+}
+
 /// Writes a small file that is either wholly there or not at all.
 fn write_file(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), Error> {
     let part = path.with_extension("new");

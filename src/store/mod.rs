@@ -308,7 +308,8 @@ impl Store {
     }
 
     /// Has `hook` told whenever objects went (evicted or damaged), with the keys that they were
-    /// published under. It runs on the writer thread: it must be quick and must not wait for the store.
+    /// published under. It runs on the writer thread: it must be quick, must not panic and must not wait for the store.
+    #[expect(clippy::type_complexity, reason = "a name for it would have to be looked up")]
     pub fn on_evict(&self, hook: Box<dyn Fn(&[EntryKey]) + Send + Sync>) {
         self.shared().add_hook(Arc::from(hook));
     }

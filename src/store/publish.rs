@@ -130,7 +130,9 @@ fn flush_names(shared: &Shared, folders: &mut BTreeMap<PathBuf, Result<(), Error
             .disk
             .sync_all(&shared.root)
             .map_err(|error| Error::io("flush the file system of", &shared.layout.root, error));
-        folders.values_mut().for_each(|folder| folder.clone_from(&result));
+        for folder in folders.values_mut() {
+            folder.clone_from(&result);
+        }
         return;
     }
     for (path, result) in folders {

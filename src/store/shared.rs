@@ -1,7 +1,6 @@
 //! What the callers' side of the store and its writer thread both hold.
 
 use std::fs::File;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
@@ -14,6 +13,7 @@ use super::touches::Touches;
 use super::writer::Command;
 use super::{Config, EntryKey, Error};
 use crate::clock::Clock;
+use crate::digest::Digest;
 
 /// Told which keys lost their object.
 pub(super) type EvictHook = Arc<dyn Fn(&[EntryKey]) + Send + Sync>;
@@ -31,7 +31,7 @@ pub(super) struct Shared {
     pub(super) readers: Readers,
     pub(super) counts: Counts,
     /// First half of the names of unfinished files: new for each start.
-    pub(super) session: u64,
+    pub(super) session: String,
     touches: Mutex<Touches>,
     partials: Mutex<Partials>,
     hooks: Mutex<Vec<EvictHook>>,
@@ -88,7 +88,7 @@ impl Shared {
         disk: Box<dyn Disk>,
         boot: Option<String>,
     ) -> Result<Self, Error> {
-        let [a, b, c, d, e, f, g, h, ..] = random()?;
+        let session = Digest::from_bytes(random()?).to_string()[..16].to_owned();
         let root = File::open(&layout.root).map_err(|error| Error::io("open", &layout.root, error))?;
         Ok(Self {
             readers: Readers::new(layout.catalog.clone()),
@@ -100,7 +100,7 @@ impl Shared {
             root,
             boot,
             counts: Counts::default(),
-            session: u64::from_ne_bytes([a, b, c, d, e, f, g, h]),
+            session,
             touches: Mutex::default(),
             partials: Mutex::default(),
             hooks: Mutex::default(),
@@ -159,17 +159,6 @@ impl Shared {
             over: self.limit.map_or(0, |limit| wanted.saturating_sub(limit)),
             low: self.min_free.saturating_add(extra).saturating_sub(self.free()?),
         })
-    }
-
-    /// Removes a file of ours that nobody needs. A failure leaves garbage, which the sweep collects.
-    pub(super) fn unlink(&self, path: &Path) {
-        match std::fs::remove_file(path) {
-            Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "could not remove a file of the store")
-            }
-        }
     }
 }
 

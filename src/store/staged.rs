@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::error::is_full;
+use super::layout::unlink;
 use super::partials::Parked;
 use super::shared::Handle;
 use super::writer::{Command, Write};
@@ -51,7 +52,7 @@ enum End {
 impl Staged {
     pub(super) fn begin(handle: &Handle, key: &EntryKey) -> Result<Self, Error> {
         let number = handle.shared.counts.named.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{:016x}{number:08x}", handle.shared.session);
+        let name = format!("{}{number:08x}", handle.shared.session);
         let path = handle.shared.layout.part(&name);
         // Live before it exists, so that a sweep never takes it for garbage.
         handle.shared.partials().begin(&name);
@@ -257,7 +258,7 @@ impl Drop for Staged {
             return;
         }
         if self.end != End::Published {
-            shared.unlink(&self.path);
+            unlink(&self.path);
             if self.meta.is_some() {
                 self.handle.tell(Command::Write(Write::Forget { name: self.name.clone() }));
             }
@@ -296,7 +297,7 @@ pub(super) fn restore(handle: &Handle, rows: Vec<(Parked, String)>) {
 
 /// Removes a parked file and its row.
 pub(super) fn remove_parked(handle: &Handle, parked: &Parked) {
-    handle.shared.unlink(&handle.shared.layout.part(&parked.name));
+    unlink(&handle.shared.layout.part(&parked.name));
     forget(handle, parked);
 }
 

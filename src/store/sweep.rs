@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Instant;
 
+use super::layout::unlink;
 use super::shared::Handle;
 use super::staged::remove_parked;
 use super::writer::Command;
@@ -77,7 +78,7 @@ fn partials(handle: &Handle) -> Result<usize, Error> {
             remove_parked(handle, &parked);
             removed += 1;
         } else if shared.partials().is_garbage(name) {
-            shared.unlink(&file.path());
+            unlink(&file.path());
             removed += 1;
         }
     }

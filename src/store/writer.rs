@@ -17,6 +17,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::catalog::{self, Totals};
 use super::evict::Evictions;
+use super::layout::unlink;
 use super::publish::{self, Named};
 use super::shared::{Reply, Shared};
 use super::transaction::commit;
@@ -241,7 +242,7 @@ impl Writer {
             let known = catalog::object(&self.connection, digest)
                 .map_err(|error| Error::catalog("look up an object", &self.shared.layout.catalog, error))?;
             if known.is_none() {
-                self.shared.unlink(&self.shared.layout.object(digest));
+                unlink(&self.shared.layout.object(digest));
                 removed += 1;
             }
         }
@@ -323,12 +324,11 @@ fn answer(
             // A publication that could not be named has that error as its outcome already.
             let named = named.next().and_then(Result::ok);
             let result = outcome.map(|()| {
-                let file = match named {
-                    Some(Named::Already(file)) => file,
-                    _ => {
-                        staged.published();
-                        staged.file()
-                    }
+                let file = if let Some(Named::Already(file)) = named {
+                    file
+                } else {
+                    staged.published();
+                    staged.file()
                 };
                 Blob { file, size: meta.size, digest: meta.digest }
             });

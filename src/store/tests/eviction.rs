@@ -101,6 +101,20 @@ async fn touches_outlive_a_restart() {
     assert_eq!(here(&store), "ad");
 }
 
+/// A machine whose clock was years ahead at its first start must not keep what it stored then for years.
+#[tokio::test]
+async fn what_a_wrong_clock_dated_can_be_evicted() {
+    let mut home = Home::limited(200);
+    home.clock.advance(Duration::from_hours(24 * 1000));
+    let store = home.open();
+    put(&store, "a", &[1; 200]).await;
+    drop(store);
+    home.clock = Clock::system();
+    let store = home.open();
+    assert!(store.make_room(200).await.unwrap());
+    assert_eq!(get(&store, "a"), None);
+}
+
 #[tokio::test]
 async fn a_large_eviction_is_done_in_pieces_and_whole() {
     let home = Home::limited(3000);

@@ -102,14 +102,19 @@ async fn a_batch_whose_common_flush_fails_claims_none_of_its_objects() {
     let disk = Failing(Arc::new(AtomicUsize::new(usize::MAX)));
     let store = home.open_on(disk.clone(), "boot");
     // The hook holds the writer thread until ten publications wait for it.
+    let (here, mut arrived) = tokio::sync::mpsc::unbounded_channel();
     let (go, wait) = std::sync::mpsc::channel::<()>();
     let wait = std::sync::Mutex::new(wait);
-    store.on_evict(Box::new(move |_| wait.lock().unwrap().recv().unwrap()));
+    store.on_evict(Box::new(move |_| {
+        here.send(()).unwrap();
+        wait.lock().unwrap().recv().unwrap();
+    }));
     put(&store, "hold", b"hold").await;
     let held = tokio::task::spawn_blocking({
         let store = store.clone();
         move || store.set_aside(&Digest::of(b"hold"))
     });
+    arrived.recv().await.unwrap();
     let staged: Vec<_> = (0..10_u8).map(|n| stage(&store, "x", &[n])).collect();
     let publications = staged.into_iter().zip(0..10_u8).map(|(staged, n)| {
         let store = store.clone();
@@ -121,10 +126,14 @@ async fn a_batch_whose_common_flush_fails_claims_none_of_its_objects() {
     disk.after(0);
     go.send(()).unwrap();
     held.await.unwrap().unwrap();
-    let failed = all.await.into_iter().filter(Result::is_err).count();
+    for result in all.await {
+        let error = result.unwrap_err();
+        assert!(error.to_string().starts_with("cannot flush the file system of"), "{error}");
+    }
     assert!(disk.has_failed());
-    assert_eq!(failed + home.rows().len(), 10);
-    assert!(failed >= 1);
+    assert_eq!((home.rows().len(), home.count("partial"), store.usage().objects), (0, 0, 0));
+    put(&store, "0", &[0]).await;
+    assert_eq!(get(&store, "0").unwrap(), [0]);
 }
 
 /// A small disk: what the store's folder holds counts against its capacity, in bytes.

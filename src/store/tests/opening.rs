@@ -89,6 +89,7 @@ async fn with_many_objects_nothing_is_scanned() {
         catalog::ENTRY,
         catalog::OBJECT,
         catalog::COLDEST,
+        catalog::MISDATED,
         catalog::NAMES,
         catalog::TOUCH,
         catalog::DROP_NAMES,
