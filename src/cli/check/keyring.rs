@@ -111,7 +111,9 @@ fn judge(keys: &[Key]) -> (Verdict, String) {
     let lasting = keys.iter().any(|key| key.life == Life::Good);
     match (usable, lasting) {
         (0, _) => (Verdict::Bad, format!("no usable key: {described}")),
-        (_, false) => (Verdict::Note, format!("its last key ends soon, look for a newer keyring: {described}")),
+        (_, false) => {
+            (Verdict::Note, format!("its last key ends soon, look for a newer keyring: {described}"))
+        }
         (1, true) => (Verdict::Ok, format!("1 usable key: {described}")),
         (_, true) => (Verdict::Ok, format!("{usable} usable keys: {described}")),
     }
@@ -147,7 +149,7 @@ mod tests {
         for (life, verdict, words) in [
             (None, Verdict::Ok, "1 usable key"),
             (Some(1000 * DAY), Verdict::Ok, "Archive Signing Key[31m <archive@example>"),
-            (Some(430 * DAY), Verdict::Note, "ends in 29 days"),
+            (Some(430 * DAY), Verdict::Note, "ends in 30 days"),
             (Some(399 * DAY), Verdict::Bad, "no usable key"),
         ] {
             let file = keyring(born, life);
