@@ -1,6 +1,12 @@
 //! What may stand on the command line. The long help texts are the manual: the man page is made from
 //! them.
 
+#![expect(
+    clippy::doc_markdown,
+    rustdoc::bare_urls,
+    reason = "these comments are read in a terminal, where marks would be in the way"
+)]
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
