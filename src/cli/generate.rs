@@ -26,7 +26,7 @@ fn page() -> std::io::Result<Vec<u8>> {
     for command in program.get_subcommands().filter(|command| !command.is_hide_set()) {
         let name = format!("lumbung {}", command.get_name());
         let heading = format!(".SH \"{}\"\n", name.to_uppercase());
-        let man = clap_mangen::Man::new(command.clone());
+        let man = clap_mangen::Man::new(command.clone().bin_name(name));
         text.extend_from_slice(heading.as_bytes());
         man.render_description_section(&mut text)?;
         man.render_options_section(&mut text)?;
@@ -41,7 +41,7 @@ mod tests {
     #[test]
     fn the_manual_describes_every_command() {
         let page = String::from_utf8(page().unwrap()).unwrap();
-        for words in [".TH lumbung 1", ".SH \"LUMBUNG SERVE\"", "Examples:", "\\-\\-offline"] {
+        for words in [".TH lumbung 1", ".SH \"LUMBUNG STATUS\"", "Examples:", "\\-\\-offline"] {
             assert!(page.contains(words), "{words:?} in {page}");
         }
         assert!(!page.contains("LUMBUNG COMPLETIONS"));

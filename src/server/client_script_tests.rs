@@ -203,7 +203,7 @@ fn undo_keeps_what_somebody_wrote_in_between() {
 fn undo_keeps_sources_that_were_added_between_two_runs() {
     let desktop = Desktop::new();
     desktop.succeed(&[]);
-    let more = format!("{}deb https://archive.ubuntu.com/ubuntu noble universe\n", OTHER_REWRITTEN);
+    let more = format!("{OTHER_REWRITTEN}deb https://archive.ubuntu.com/ubuntu noble universe\n");
     fs::write(desktop.path("sources.list"), &more).unwrap();
     desktop.succeed(&[]);
     let rewritten = more.replace("https://archive.ubuntu.com", SERVER);

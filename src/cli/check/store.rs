@@ -133,7 +133,7 @@ mod tests {
     fn a_running_server_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
         let lock = File::create(folder.path().join("lock")).unwrap();
-        lock.lock().unwrap();
+        lock.try_lock().unwrap();
         let findings = look(&config(folder.path()));
         assert!(findings[0].words.contains("running server"), "{findings:?}");
         drop(lock);

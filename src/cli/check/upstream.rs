@@ -8,7 +8,6 @@ use futures_util::future::join_all;
 use super::{Finding, Verdict};
 use crate::outcome::Class;
 use crate::repo;
-use crate::repo_path::RepoPath;
 use crate::safe_url::Origin;
 use crate::upstream::{Client, Config, Request};
 
@@ -23,10 +22,7 @@ pub(super) async fn look(config: &Config, repos: &[repo::Config]) -> anyhow::Res
     let mut seen = HashSet::new();
     let asked = bases().filter(|base| seen.insert(*base)).map(async |base| {
         // An archive's base seldom has a page of its own: any answer shows that somebody is there.
-        let mut url = base.join(&RepoPath::root(), None);
-        if !url.ends_with('/') {
-            url.push('/');
-        }
+        let url = format!("{}/", base.to_string().trim_end_matches('/'));
         let answer = client.send(Request::head(url, Class::Client)).await;
         let (verdict, words) = match &answer {
             Ok(response) => judge(response.status),
