@@ -72,7 +72,7 @@ impl Apt {
         // One update serves all tests of a run, and of those that follow within the hour.
         let updated = apt.root.join("updated");
         let age = fs::metadata(&updated).and_then(|stamp| stamp.modified()).map(|time| time.elapsed());
-        if !age.is_ok_and(|age| age.is_ok_and(|age| age < Duration::from_secs(3600))) {
+        if !age.is_ok_and(|age| age.is_ok_and(|age| age < Duration::from_hours(1))) {
             apt.run("apt-get", &["-q", "update"]);
             fs::write(&updated, "").unwrap();
         }
@@ -356,7 +356,7 @@ fn real_signatures_are_judged_as_gpgv_does() {
 
 #[test]
 fn made_signatures_are_judged_as_gpgv_does() {
-    const DAY: Duration = Duration::from_secs(86_400);
+    const DAY: Duration = Duration::from_hours(24);
     let now = SystemTime::now();
     let builder = |name: &'static str| {
         CertBuilder::new()
