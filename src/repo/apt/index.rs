@@ -38,7 +38,7 @@ impl IndexKind {
         let kind = match name {
             "Packages" => Self::Packages,
             "Sources" => Self::Sources,
-            "Index" if folder.ends_with(".diff") => Self::Patches,
+            "Index" if folder.rsplit('.').next() == Some("diff") => Self::Patches,
             _ => return None,
         };
         Some((kind, compression))

@@ -32,17 +32,14 @@ pub(super) fn only_message(file: &[u8]) -> Result<&[u8], SignatureError> {
             Place::Headers if line.is_empty() => Place::Text,
             // The only header there is; a text hidden among the headers would not be signed.
             Place::Headers if line.starts_with(b"Hash:") => Place::Headers,
-            Place::Headers => return Err(SignatureError::TextOutside),
             Place::Text if line == SIGNATURE => Place::Signature,
             // Inside the text a hyphen that begins a line is escaped by another one and a blank.
-            Place::Text if line.starts_with(b"-") && !line.starts_with(b"- ") && line != b"-" => {
+            Place::Text if !line.starts_with(b"-") || line.starts_with(b"- ") || line == b"-" => Place::Text,
+            Place::Signature if line == END => Place::After,
+            Place::Signature if !line.starts_with(b"-") => Place::Signature,
+            Place::Headers | Place::Text | Place::Signature | Place::After => {
                 return Err(SignatureError::TextOutside);
             }
-            Place::Text => Place::Text,
-            Place::Signature if line == END => Place::After,
-            Place::Signature if line.starts_with(b"-") => return Err(SignatureError::TextOutside),
-            Place::Signature => Place::Signature,
-            Place::After => return Err(SignatureError::TextOutside),
         };
     }
     match place {

@@ -12,7 +12,7 @@ const MAX_FILE: usize = 8 << 20;
 const MAX_CERTS: usize = 1000;
 
 const ARMOR: &[u8] = b"-----BEGIN PGP PUBLIC KEY BLOCK-----";
-/// Where GnuPG's own database format has its magic, and what it is.
+/// Where `GnuPG`'s own database format has its magic, and what it is.
 const KEYBOX: (usize, &[u8]) = (8, b"KBXf");
 
 /// Certificates of which any may sign.
@@ -28,13 +28,13 @@ pub enum KeyringError {
     /// Longer than 8 MB.
     #[error("keyring file is too long for one")]
     TooLong(usize),
-    /// GnuPG's database format, which apt does not read either.
+    /// `GnuPG`'s database format, which apt does not read either.
     #[error("keyring file is a GnuPG keybox; export its keys with `gpg --export`")]
     Keybox(usize),
     /// Nothing in it is a certificate.
     #[error("keyring file holds no OpenPGP certificate")]
     Empty(usize),
-    /// Broken, or not OpenPGP.
+    /// Broken, or not `OpenPGP`.
     #[error("keyring file cannot be read: {1}")]
     Unreadable(usize, String),
     /// More than 1,000 certificates.

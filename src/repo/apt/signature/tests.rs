@@ -208,7 +208,7 @@ fn keys_bound_by_sha1_need_the_option() {
     let binding = id.bind(&mut pair, &cert, binding).unwrap();
     let cert = cert.insert_packets([Packet::from(id), binding.into()]).unwrap().0;
     let file = sign_all(vec![pair], HashAlgorithm::SHA256, day(1));
-    assert_eq!(refusal(keyring(&[&cert]).verify_inline(&file, day(2))), [Verdict::Weak]);
+    assert_eq!(refusal(keyring(&[&cert]).verify_inline(&file, day(2))), [Verdict::WeakKey]);
     assert!(keyring(&[&cert]).with_legacy_sha1(true).verify_inline(&file, day(2)).is_ok());
 }
 

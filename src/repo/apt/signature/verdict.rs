@@ -41,8 +41,11 @@ pub enum Verdict {
     Revoked,
     /// Dated in the future, or by a key that is.
     NotYetValid,
-    /// Made with a digest or an algorithm that can be forged, or by a key bound by one.
+    /// Made with a digest that can be forged.
     Weak,
+    /// By a key that is too short, or that only SHA-1 binds to its owner (see
+    /// [`Keyring::with_legacy_sha1`](super::Keyring::with_legacy_sha1)).
+    WeakKey,
     /// By a key of the keyring that is not for signing, or does not belong to its certificate.
     UnfitKey,
     /// The key did not sign this text.
@@ -62,6 +65,7 @@ impl Verdict {
             Self::Revoked => "revoked",
             Self::NotYetValid => "not-yet-valid",
             Self::Weak => "weak",
+            Self::WeakKey => "weak-key",
             Self::UnfitKey => "unfit-key",
             Self::Forged => "forged",
             Self::Malformed => "malformed",
@@ -103,22 +107,21 @@ impl Signer {
         };
         match result {
             Ok(good) => key(&good.ka, today(&good.ka, policy, now)),
-            Err(VerificationError::BadKey { ka, error, .. }) => key(&ka, of_key(&error, Verdict::UnfitKey)),
+            Err(VerificationError::BadKey { ka, error, .. }) => key(&ka, of_key(&error)),
             Err(VerificationError::BadSignature { ka, error, .. }) => {
-                // The key's end weighs more than a weakness of what it signed.
-                let verdict = match of_key(&error, Verdict::Forged) {
-                    Verdict::Weak => {
-                        Some(today(&ka, policy, now)).filter(|verdict| *verdict != Verdict::Good)
-                    }
-                    verdict => Some(verdict),
+                let verdict = match of_error(&error, Verdict::Forged) {
+                    // That the key has ended weighs more.
+                    Verdict::Weak => match today(&ka, policy, now) {
+                        Verdict::Good => Verdict::Weak,
+                        ended => ended,
+                    },
+                    verdict => verdict,
                 };
-                key(&ka, verdict.unwrap_or(Verdict::Weak))
+                key(&ka, verdict)
             }
-            Err(VerificationError::UnboundKey { sig, cert, error, .. }) => Self {
-                fingerprint: issuer(sig),
-                name: name(cert),
-                verdict: of_key(&error, Verdict::UnfitKey),
-            },
+            Err(VerificationError::UnboundKey { sig, cert, error, .. }) => {
+                Self { fingerprint: issuer(sig), name: name(cert), verdict: of_key(&error) }
+            }
             Err(VerificationError::MissingKey { sig, .. }) => {
                 Self { fingerprint: issuer(sig), name: None, verdict: Verdict::UnknownKey }
             }
@@ -139,7 +142,7 @@ fn today(
 ) -> Verdict {
     let key = match key.clone().with_policy(policy, now) {
         Ok(key) => key,
-        Err(error) => return of_key(&error, Verdict::UnfitKey),
+        Err(error) => return of_key(&error),
     };
     let revoked = |status| matches!(status, RevocationStatus::Revoked(_));
     if revoked(key.valid_cert().revocation_status()) || revoked(key.revocation_status()) {
@@ -148,12 +151,20 @@ fn today(
     match key.valid_cert().alive().and_then(|()| key.alive()) {
         Ok(()) if key.for_signing() => Verdict::Good,
         Ok(()) => Verdict::UnfitKey,
-        Err(error) => of_key(&error, Verdict::Expired),
+        Err(error) => of_key(&error),
     }
 }
 
-/// What an error says of a key; `otherwise` where it says nothing of time or strength.
-fn of_key(error: &anyhow::Error, otherwise: Verdict) -> Verdict {
+/// What an error says of a key.
+fn of_key(error: &anyhow::Error) -> Verdict {
+    match of_error(error, Verdict::UnfitKey) {
+        Verdict::Weak => Verdict::WeakKey,
+        verdict => verdict,
+    }
+}
+
+/// What an error says; `otherwise` where it says nothing of time or strength.
+fn of_error(error: &anyhow::Error, otherwise: Verdict) -> Verdict {
     use openpgp::Error;
     for cause in error.chain() {
         match cause.downcast_ref::<Error>() {
