@@ -30,10 +30,10 @@ const TASK_GRACE: Duration = Duration::from_secs(5);
 
 /// Pause between start-up and the first search for files that nothing refers to, so that it does not
 /// compete with the morning's first desktops.
-const SWEEP_AFTER: Duration = Duration::from_secs(600);
+const SWEEP_AFTER: Duration = Duration::from_mins(10);
 
 /// Pause between two such searches.
-const SWEEP_EVERY: Duration = Duration::from_secs(24 * 3600);
+const SWEEP_EVERY: Duration = Duration::from_hours(24);
 
 /// A server that is ready to run.
 pub struct App {

@@ -32,7 +32,7 @@ pub enum Answer {
         outcome: Outcome,
     },
     /// Straight from upstream, past the store.
-    Passed(Passed),
+    Passed(Box<Passed>),
     /// Neither.
     Failed(Failure),
 }

@@ -79,7 +79,7 @@ impl Conditions {
                 .typed_get::<IfUnmodifiedSince>()
                 .map(|date| crate::clock::unix(date.into())),
             range: single(headers, &header::RANGE).and_then(parse_range),
-            if_range: single(headers, &header::IF_RANGE).and_then(parse_if_range),
+            if_range: single(headers, &header::IF_RANGE).map(parse_if_range),
         }
     }
 
@@ -155,14 +155,14 @@ fn parse_range(text: &str) -> Option<RangeSpec> {
     }
 }
 
-fn parse_if_range(text: &str) -> Option<IfRange> {
+fn parse_if_range(text: &str) -> IfRange {
     let text = text.trim();
     if text.starts_with('"') || text.starts_with("W/") {
-        return Some(IfRange::Tag(text.to_owned()));
+        return IfRange::Tag(text.to_owned());
     }
     // A date that cannot be read matches nothing, so the whole is sent.
     let date = httpdate::parse_http_date(text).map_or(i64::MIN, crate::clock::unix);
-    Some(IfRange::Date(date))
+    IfRange::Date(date)
 }
 
 const fn resolve(range: RangeSpec, size: u64) -> Verdict {

@@ -57,7 +57,7 @@ impl Cache {
                 }
                 Ok(Response { status, headers, body, .. }) => {
                     mirrors.succeeded(index);
-                    return Answer::Passed(Passed { status, headers, body, reason });
+                    return Answer::Passed(Box::new(Passed { status, headers, body, reason }));
                 }
                 Err(error) => {
                     mirrors.failed(index, Instant::now(), &error);

@@ -34,7 +34,7 @@ const REMEMBERED: usize = 8192;
 const MISSING_FOR: Duration = Duration::from_secs(15);
 
 /// How long an answer that may not be stored is fetched directly at once, without a flight.
-const DIRECT_FOR: Duration = Duration::from_secs(60);
+const DIRECT_FOR: Duration = Duration::from_mins(1);
 
 /// How long a client waits for the first sign of upstream while a kept copy is at hand.
 const PATIENCE_WITH_COPY: Duration = Duration::from_secs(5);
@@ -235,7 +235,7 @@ impl Cache {
             let Some(blob) = inner.parts.store.object(&meta.digest)? else { return Ok(None) };
             // A flight may have stored something newer meanwhile: what is there first stays.
             let entry = Arc::new(Entry::new(meta, blob));
-            Ok(inner.open.get_or_insert_with(&wanted, || Ok::<_, crate::store::Error>(entry)).map(Some)?)
+            inner.open.get_or_insert_with(&wanted, || Ok(entry)).map(Some)
         })
         .await
         .map_err(|_| Failure::Stopping)?;

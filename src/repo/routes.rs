@@ -135,7 +135,7 @@ mod tests {
             aliases: aliases.iter().map(|alias| alias.parse().unwrap()).collect(),
             trust: Trust::None,
             keyrings: Vec::new(),
-            check_every: Duration::from_secs(600),
+            check_every: Duration::from_mins(10),
         }
     }
 

@@ -57,7 +57,7 @@ impl Asking<'_> {
             Answer::Flying { flight, head, outcome } => {
                 let verdict = self.conditions.judge(&head.validators, head.total);
                 let mut response =
-                    self.described(verdict, &head.validators, head.content_type.as_deref(), head.total);
+                    Self::described(verdict, &head.validators, head.content_type.as_deref(), head.total);
                 let status = match outcome {
                     Outcome::Joined => "lumbung; fwd=uri-miss; collapsed",
                     _ => "lumbung; fwd=uri-miss; stored",
@@ -79,7 +79,7 @@ impl Asking<'_> {
                 };
                 Reply { head: response, content, outcome, source: Source::Upstream }
             }
-            Answer::Passed(passed) => self.passed(passed),
+            Answer::Passed(passed) => self.passed(*passed),
             Answer::Failed(failure) => told(super::error::failure_told(&failure), self.head_only),
         }
     }
@@ -88,7 +88,7 @@ impl Asking<'_> {
         let size = entry.meta.size;
         let verdict = self.conditions.judge(&entry.validators, Some(size));
         let content_type = entry.meta.content_type.as_deref();
-        let mut response = self.described(verdict, &entry.validators, content_type, Some(size));
+        let mut response = Self::described(verdict, &entry.validators, content_type, Some(size));
         let age = clock::unix(self.now).saturating_sub(entry.meta.validated_at).max(0);
         let headers = response.headers_mut();
         headers.insert(header::AGE, HeaderValue::from(age));
@@ -129,7 +129,6 @@ impl Asking<'_> {
 
     /// Status and headers for a representation with these properties.
     fn described(
-        &self,
         verdict: Verdict,
         validators: &Validators,
         content_type: Option<&str>,

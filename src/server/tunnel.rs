@@ -21,7 +21,7 @@ use crate::telemetry::Metrics;
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// A tunnel through which nothing goes for this long, in one direction while the other is open, ends.
-const IDLE: Duration = Duration::from_secs(300);
+const IDLE: Duration = Duration::from_mins(5);
 
 /// Buffer of one direction, in bytes.
 const BUFFER: usize = 16 * 1024;

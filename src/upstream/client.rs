@@ -77,6 +77,7 @@ impl Client {
     ///
     /// # Errors
     /// As there.
+    #[expect(clippy::needless_pass_by_value, reason = "callers hand over the only handle they have")]
     pub fn with_resolver(
         config: &Config,
         configured: &[Origin],

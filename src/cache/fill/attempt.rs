@@ -82,8 +82,7 @@ impl Fill {
             .headers
             .get(header::CONTENT_TYPE)
             .is_some_and(|value| value.as_bytes().to_ascii_lowercase().starts_with(b"text/html"));
-        let file =
-            self.resource.class != PathClass::Other && !self.resource.path.file_name().ends_with(".html");
+        let file = self.resource.class != PathClass::Other;
         self.resource.repository.config.kind == Kind::Apt && file && page
     }
 

@@ -61,7 +61,7 @@ where
 
 async fn plain(acceptor: TlsAcceptor, answer: &'static str) -> SocketAddr {
     listen(acceptor, move |mut stream| async move {
-        while super::origin::read_head(&mut stream).await.is_some() {
+        while origin::read_head(&mut stream).await.is_some() {
             stream.write_all(answer.as_bytes()).await.unwrap();
         }
     })
@@ -102,13 +102,13 @@ async fn an_unknown_authority_and_another_name_are_not() {
 
 #[tokio::test]
 async fn https_is_not_given_up_for_http() {
-    let inside = super::origin::Origin::start(|_| super::origin::Reply::ok("secret")).await;
+    let inside = origin::Origin::start(|_| origin::Reply::ok("secret")).await;
     let (ca, acceptor) = authority(&[]);
     let answer = format!("HTTP/1.1 302 Found\r\nLocation: {}\r\nContent-Length: 0\r\n\r\n", inside.url("/b"));
     let address = listen(acceptor, move |mut stream| {
         let answer = answer.clone();
         async move {
-            super::origin::read_head(&mut stream).await.unwrap();
+            origin::read_head(&mut stream).await.unwrap();
             stream.write_all(answer.as_bytes()).await.unwrap();
         }
     })
@@ -125,7 +125,7 @@ async fn https_is_not_given_up_for_http() {
 async fn a_tls_connection_that_just_ends_is_a_truncation() {
     let (ca, acceptor) = authority(&[]);
     let address = listen(acceptor, |mut stream| async move {
-        super::origin::read_head(&mut stream).await.unwrap();
+        origin::read_head(&mut stream).await.unwrap();
         stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nhello").await.unwrap();
         stream.flush().await.unwrap();
         let (tcp, _) = stream.get_mut();
@@ -146,7 +146,7 @@ async fn not_tls_at_all() {
         let (mut stream, _) = listener.accept().await.unwrap();
         stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
         stream.shutdown().await.unwrap();
-        let _ = super::origin::read_head(&mut stream).await;
+        let _ = origin::read_head(&mut stream).await;
     });
     let (ca, _) = authority(&[]);
     let client = client(&Config { ca: vec![ca], ..config() }, &[&url], &names());

@@ -3,8 +3,8 @@
 use http::{HeaderValue, Method, StatusCode};
 use rstest::rstest;
 
-use super::origin::{Origin, Reply};
 use super::*;
+use origin::{Origin, Reply};
 
 #[tokio::test]
 async fn what_goes_over_the_wire_is_what_was_asked_and_three_fields() {
@@ -197,7 +197,7 @@ async fn bytes_that_keep_coming_are_waited_for() {
     tokio::spawn(async move {
         use tokio::io::AsyncWriteExt;
         let (mut stream, _) = listener.accept().await.unwrap();
-        super::origin::read_head(&mut stream).await.unwrap();
+        origin::read_head(&mut stream).await.unwrap();
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n").await.unwrap();
         for _ in 0..8 {
             tokio::time::sleep(Duration::from_millis(100)).await;
