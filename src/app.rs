@@ -76,7 +76,9 @@ impl App {
         let tasks = Tasks::new();
         let client =
             Client::new(&config.upstream, &repositories.origins()).context("upstream connections")?;
-        let cache = Cache::new(cache::Parts {
+        let listed = Arc::clone(&repositories);
+        let keyrings = tokio::task::spawn_blocking(move || cache::load_keyrings(listed.list())).await?;
+        let parts = cache::Parts {
             store: store.clone(),
             client,
             repositories: Arc::clone(&repositories),
@@ -84,7 +86,11 @@ impl App {
             clock: clock.clone(),
             tasks: tasks.clone(),
             retries: config.upstream.retries,
-        });
+        };
+        let cache = Cache::new(parts, keyrings);
+        let restored = cache.clone();
+        tokio::task::spawn_blocking(move || restored.restore()).await?.context("reading the suites")?;
+        tasks.spawn(cache.clone().tend_suites());
         let admin_config = config.server.admin;
         let server = Server::bind(server::Parts {
             config: config.server,

@@ -17,6 +17,7 @@ use std::time::Instant;
 use super::entry::Entry;
 use super::failure::Failure;
 use super::flight::{End, Flight};
+use super::goal::Goal;
 use super::lookup::Cache;
 use crate::repo::{PathClass, Resource};
 use crate::upstream::Backoff;
@@ -31,6 +32,8 @@ pub(super) struct Fill {
     cache: Cache,
     resource: Resource,
     flight: Arc<Flight>,
+    /// What is known of the bytes, and where they may be found.
+    goal: Goal,
     /// The copy that upstream is asked to confirm or replace.
     kept: Option<Arc<Entry>>,
 }
@@ -44,13 +47,14 @@ enum Step {
 }
 
 impl Fill {
-    pub(super) fn new(
+    pub(super) const fn new(
         cache: Cache,
         resource: Resource,
         flight: Arc<Flight>,
+        goal: Goal,
         kept: Option<Arc<Entry>>,
     ) -> Self {
-        Self { cache, resource, flight, kept }
+        Self { cache, resource, flight, goal, kept }
     }
 
     /// Runs the flight to its end. However that comes about, a panic included, readers learn of it.
@@ -61,12 +65,23 @@ impl Fill {
             end = self.fly() => end,
             () = tasks.stopping() => End::Failed(Failure::Stopping),
         };
+        let again = matches!(end, End::Failed(Failure::Damaged { .. })) && self.another_may_have_it();
         landing.finish(end);
+        if again {
+            // Whoever was cut will ask again in a moment; another upstream may be quicker than that.
+            self.cache.start_again(&self.resource, self.goal);
+        }
+    }
+
+    /// Whether an upstream is left that has not sent damaged bytes for this.
+    fn another_may_have_it(&self) -> bool {
+        let upstreams = self.resource.repository.config.upstreams.len();
+        self.cache.liars(&self.flight.key).count() < upstreams
     }
 
     async fn fly(&self) -> End {
         // The flight before this one may have landed between our look-up and our start.
-        if let Some(entry) = self.cache.fresh(&self.resource, &self.flight.key) {
+        if let Some(entry) = self.cache.fresh(&self.resource, &self.goal) {
             return End::Confirmed(entry);
         }
         let mut transfer = match Transfer::resume(&self.cache.0.parts.store, &self.flight.key).await {
@@ -98,7 +113,10 @@ impl Fill {
         loop {
             let mut definite = None;
             let mut transient = None;
-            for index in mirrors.order(Instant::now()) {
+            let liars = self.cache.liars(&self.flight.key);
+            let mut order = mirrors.order(Instant::now());
+            order.sort_by_key(|index| liars.has(*index));
+            for index in order {
                 match self.attempt(index, transfer).await {
                     Step::Done(end) => return Ok(end),
                     Step::Next(failure) if failure.is_definite() => definite = Some(failure),

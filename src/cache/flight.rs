@@ -153,6 +153,14 @@ impl Flight {
         }
     }
 
+    /// Waits for the end, however long it takes. Dropping the future is harmless.
+    pub(super) async fn ended(&self) -> End {
+        let mut watcher = self.state.subscribe();
+        let ended = watcher.wait_for(|state| state.end.is_some()).await;
+        // The sender lives in `self`, so the channel cannot be closed here.
+        ended.ok().and_then(|state| state.end.clone()).unwrap_or(End::Failed(Failure::Stopping))
+    }
+
     /// A reader of the bytes from `first`, up to `last` (inclusive) or to the end.
     #[must_use]
     pub fn reader(self: &Arc<Self>, head: &Arc<Head>, first: u64, last: Option<u64>) -> Reader {

@@ -164,7 +164,7 @@ impl Connection {
             }
             Route::Fetch(resource) => {
                 account.repo = Some(Arc::clone(resource.repository.name()));
-                let answer = shared.cache.serve(&resource, head_only).await;
+                let answer = shared.cache.serve(&resource, &crate::suite::Channel::Live, head_only).await;
                 self.reply(&resource, &Conditions::of(request.headers()), head_only, answer)
             }
             Route::Pass(resource) => {

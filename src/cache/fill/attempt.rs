@@ -9,22 +9,40 @@ use super::{Fill, Step, request};
 use crate::cache::entry::Entry;
 use crate::cache::failure::Failure;
 use crate::cache::flight::{End, Head};
+use crate::cache::lookup::key_of;
 use crate::cache::policy::{self, NotStored};
 use crate::cache::validators::{Validators, digest_tag, stream_tag};
+use crate::digest::Digest;
+use crate::repo::apt::checksum::{Checksum, Sha512Hasher};
 use crate::repo::{Kind, PathClass};
+use crate::repo_path::RepoPath;
 use crate::store::{EntryMeta, PartialMeta};
 use crate::upstream::{Request, Response, UpstreamError};
 
 impl Fill {
     /// Tries the upstream at `index`, going on from `transfer` where that is possible.
     pub(super) async fn attempt(&self, index: usize, transfer: &mut Option<Transfer>) -> Step {
+        let mut last = None;
+        for place in &self.goal.places {
+            match self.attempt_at(index, place, transfer).await {
+                // The next place may have it: its plain name, where it is not published by its hash.
+                Step::Next(failure @ (Failure::NotFound { .. } | Failure::Changed { .. })) => {
+                    last = Some(failure)
+                }
+                step => return step,
+            }
+        }
+        Step::Next(last.unwrap_or_else(|| Failure::Unreachable("nowhere to look".into())))
+    }
+
+    async fn attempt_at(&self, index: usize, place: &RepoPath, transfer: &mut Option<Transfer>) -> Step {
         let cache = &self.cache.0;
         let mirrors = &cache.mirrors[self.resource.repository.index];
         let base = mirrors.base(index);
         if let Some(whole) = transfer.take_if(|transfer| transfer.meta().total == Some(transfer.written())) {
             return self.finish_whole(whole, index).await;
         }
-        let url = base.join(&self.resource.path, self.resource.query.as_deref());
+        let url = base.join(place, self.resource.query.as_deref());
         let mut request = Request::get(url, self.flight.class);
         let of_suite = self.resource.class.is_of_suite();
         request.headers = request::headers(base, transfer.as_ref(), self.kept.as_deref(), of_suite);
@@ -102,6 +120,12 @@ impl Fill {
         let upstream: Arc<str> = base.origin.host.as_str().into();
         let part = response.content_range;
         let total = part.map_or(response.body.announced(), |part| part.total);
+        if let (Some(total), Some(size)) = (total, self.goal.size)
+            && total != size
+        {
+            // Nobody's fault: a mirror that is behind, or ahead, has another file under this name.
+            return Step::Next(Failure::Changed { upstream });
+        }
         let Some(current) = transfer.take() else {
             if part.is_some() {
                 return self.failed(index, &response.status_error());
@@ -111,7 +135,7 @@ impl Fill {
                 Err(end) => Step::Done(end),
             };
         };
-        let known = self.resource.class.expected().is_some();
+        let known = self.goal.checksum.is_some();
         let immutable = self.resource.class.is_immutable();
         let continues = part.is_none_or(|part| part.first == current.written());
         if continues && current.same_object(&response, &base.origin, total, known, immutable) {
@@ -163,11 +187,11 @@ impl Fill {
         }
         let meta = transfer.meta();
         let tag = stream_tag(meta.etag.as_deref(), meta.last_modified, meta.total);
-        let known = self.resource.class.expected();
+        let known = self.goal.checksum.as_ref().and_then(Checksum::sha256);
         let validators = Validators {
             etag: known.map_or_else(|| tag.clone(), |digest| digest_tag(&digest)),
             other_etag: known.map(|_| tag),
-            last_modified: meta.last_modified.unwrap_or_else(|| self.unix_now()),
+            last_modified: self.provisional(meta.last_modified.unwrap_or_else(|| self.unix_now())),
             other_last_modified: None,
         };
         let head = Head {
@@ -176,7 +200,7 @@ impl Fill {
             total: meta.total,
             file: transfer.file(),
         };
-        let available = if known.is_some() { 0 } else { transfer.written() };
+        let available = if self.goal.checksum.is_some() { 0 } else { transfer.written() };
         self.flight.announce(Arc::new(head), available);
     }
 
@@ -190,7 +214,7 @@ impl Fill {
     ) -> Step {
         let cache = &self.cache.0;
         let repo = self.resource.repository.name();
-        let hold_back = self.resource.class.expected().is_some();
+        let hold_back = self.goal.checksum.is_some();
         let count = |bytes| cache.parts.metrics.upstream_bytes(repo, self.flight.class, bytes);
         let Response { headers, body, .. } = response;
         let (transfer, broken) = match transfer.receive(body, skip, &self.flight, hold_back, count).await {
@@ -225,10 +249,11 @@ impl Fill {
     async fn commit(&self, transfer: Transfer, index: usize, headers: Option<&http::HeaderMap>) -> Step {
         let cache = &self.cache.0;
         let digest = transfer.digest();
-        if self.resource.class.expected().is_some_and(|expected| expected != digest) {
+        if !self.is_right(&transfer, &digest).await {
+            self.cache.note_lie(&self.flight.key, index);
             let upstream: Arc<str> =
                 cache.mirrors[self.resource.repository.index].base(index).origin.host.as_str().into();
-            cache.parts.metrics.verify_failure(self.resource.repository.name(), "by-hash");
+            cache.parts.metrics.verify_failure(self.resource.repository.name(), "object");
             self.failed(index, &UpstreamError::Damaged { host: upstream.to_string() });
             transfer.discard().await;
             let damaged = Failure::Damaged { upstream };
@@ -242,10 +267,15 @@ impl Fill {
         self.flight.complete(size);
         let now = self.unix_now();
         let PartialMeta { etag, last_modified, content_type, upstream, .. } = transfer.meta().clone();
-        let policy = headers
-            .filter(|_| self.resource.class == PathClass::Other)
-            .and_then(|headers| policy::rules(headers, cache.parts.clock.now()).ok())
-            .and_then(|policy| serde_json::to_string(&policy).ok());
+        let policy = match self.goal.mark() {
+            Some(mark) => Some(mark),
+            None => headers
+                .filter(|_| self.resource.class == PathClass::Other)
+                .and_then(|headers| policy::rules(headers, cache.parts.clock.now()).ok())
+                .and_then(|policy| serde_json::to_string(&policy).ok()),
+        };
+        let provisional =
+            last_modified.map(|date| self.provisional(date)).filter(|_| self.goal.checksum.is_some());
         let meta = EntryMeta {
             digest,
             size,
@@ -257,7 +287,7 @@ impl Fill {
             upstream,
             policy,
         };
-        let key = self.flight.key.clone();
+        let key = key_of(&self.resource);
         let published = cache.parts.store.publish(transfer.into_staged(), key.clone(), meta.clone()).await;
         let blob = match published {
             Ok(blob) => blob,
@@ -271,9 +301,42 @@ impl Fill {
         {
             self.cache.suite_changed(&self.resource, now);
         }
-        let entry = Arc::new(Entry::new(meta, blob));
+        let mut entry = Entry::new(meta, blob);
+        // Downloads that began before the hash was known to be right resume with that date.
+        entry.validators.other_last_modified = provisional;
+        let entry = Arc::new(entry);
         cache.open.insert(key, Arc::clone(&entry));
+        if let Some(known) = &self.goal.known {
+            self.cache.learn_later(&self.resource.repository, known, digest);
+        }
         Step::Done(End::Committed(entry))
+    }
+
+    /// The date under which unverified bytes are sent. If they turn out wrong and the connection is cut,
+    /// apt resumes with it, and must not be given the rest of another body: so it differs from the real
+    /// date, and from the one that the wrong bytes had.
+    fn provisional(&self, date: i64) -> i64 {
+        if self.goal.checksum.is_none() {
+            return date;
+        }
+        date - 1 - i64::from(self.cache.liars(&self.flight.key).times())
+    }
+
+    /// Whether what has arrived is what was promised.
+    async fn is_right(&self, transfer: &Transfer, digest: &Digest) -> bool {
+        if self.goal.size.is_some_and(|size| size != transfer.written()) {
+            return false;
+        }
+        match &self.goal.checksum {
+            None => true,
+            Some(Checksum::Sha256(expected)) => expected == digest,
+            Some(checksum @ Checksum::Sha512(_)) => {
+                let (file, expected) = (transfer.file(), *checksum);
+                tokio::task::spawn_blocking(move || sha512(&file).is_ok_and(|found| found == expected))
+                    .await
+                    .unwrap_or(false)
+            }
+        }
     }
 
     /// Upstream says that the kept copy is still right.
@@ -285,7 +348,7 @@ impl Fill {
             let renewed = policy::refreshed_rules(policy, &response.headers, cache.parts.clock.now());
             meta.policy = serde_json::to_string(&renewed).ok();
         }
-        let key = self.flight.key.clone();
+        let key = key_of(&self.resource);
         if let Err(error) = cache.parts.store.put_entry(key.clone(), meta.clone()).await {
             // The copy is right all the same; it will be checked again sooner than needed.
             tracing::warn!(%error, path = %key.path, "a confirmation cannot be noted");
@@ -293,5 +356,21 @@ impl Fill {
         let entry = Arc::new(Entry::new(meta, kept.blob.clone()));
         cache.open.insert(key, Arc::clone(&entry));
         Step::Done(End::Confirmed(entry))
+    }
+}
+
+/// The SHA-512 of a file, for the few vendors who give nothing else.
+fn sha512(file: &std::fs::File) -> std::io::Result<Checksum> {
+    let mut hasher = Sha512Hasher::new();
+    let mut buffer = vec![0; 256 * 1024];
+    let mut position = 0;
+    loop {
+        match std::os::unix::fs::FileExt::read_at(file, &mut buffer, position)? {
+            0 => return Ok(hasher.finish()),
+            count => {
+                hasher.update(&buffer[..count]);
+                position += count as u64;
+            }
+        }
     }
 }
