@@ -84,6 +84,7 @@ impl App {
             clock: clock.clone(),
             tasks: tasks.clone(),
             retries: config.upstream.retries,
+            patience: config.upstream.patience,
         });
         let admin_config = config.server.admin;
         let server = Server::bind(server::Parts {

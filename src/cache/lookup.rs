@@ -36,10 +36,10 @@ const MISSING_FOR: Duration = Duration::from_secs(15);
 /// How long an answer that may not be stored is fetched directly at once, without a flight.
 const DIRECT_FOR: Duration = Duration::from_mins(1);
 
-/// How long a client waits for the first sign of upstream while a kept copy is at hand.
-const PATIENCE_WITH_COPY: Duration = Duration::from_secs(5);
+/// How long an upstream that sent wrong bytes for a path is asked last for it.
+const DISTRUST_FOR: Duration = Duration::from_mins(10);
 
-/// How long a client waits without one. apt gives up on 30 s of silence and would ask again without
+/// How long a client waits for the first sign of upstream while no copy is at hand. apt gives up on 30 s of silence and would ask again without
 /// having been told why; a 503 with a body before that makes it retry and shows the reason.
 const PATIENCE: Duration = Duration::from_secs(25);
 
@@ -60,6 +60,8 @@ pub struct Parts {
     pub tasks: Tasks,
     /// Further tries after a first one failed.
     pub retries: u32,
+    /// How long a client waits for the first sign of upstream while a kept copy is at hand.
+    pub patience: Duration,
 }
 
 /// The cache; clones are the same one.
@@ -73,8 +75,11 @@ pub(super) struct Inner {
     pub(super) mirrors: Vec<Mirrors>,
     pub(super) open: Memory<EntryKey, Arc<Entry>>,
     flights: Mutex<HashMap<EntryKey, Arc<Flight>>>,
-    missing: Memory<EntryKey, (Instant, Failure)>,
-    direct: Memory<EntryKey, (Instant, &'static str)>,
+    /// Since when, in seconds since 1970, as in the two that follow.
+    missing: Memory<EntryKey, (i64, Failure)>,
+    direct: Memory<EntryKey, (i64, &'static str)>,
+    /// Which upstream of its repository sent wrong bytes for a path.
+    distrusted: Memory<EntryKey, (i64, usize)>,
     /// When the release file of a suite last changed here, by repository and folder.
     suites: Memory<EntryKey, i64>,
 }
@@ -96,6 +101,7 @@ impl Cache {
             flights: Mutex::default(),
             missing: Memory::new(REMEMBERED),
             direct: Memory::new(REMEMBERED),
+            distrusted: Memory::new(REMEMBERED),
             suites: Memory::new(REMEMBERED),
         }));
         let hooked = Arc::downgrade(&cache.0);
@@ -147,11 +153,12 @@ impl Cache {
                 let why = Arc::from("every upstream failed a moment ago");
                 return self.hit(Arc::clone(entry), Freshness::Unchecked(why), Outcome::Stale);
             }
-        } else if let Some(failure) = self.recently_missing(&key) {
-            return Answer::Failed(failure);
+        }
+        if let Some(failure) = self.recently_missing(&key) {
+            return self.kept_or(resource, kept, failure);
         }
         if let Some(reason) = self.recently_direct(&key) {
-            return self.direct(resource, head_only, reason).await;
+            return self.direct_or(resource, head_only, reason, kept).await;
         }
         let probe = head_only && kept.is_none() && !resource.class.is_of_suite();
         if probe && !self.lock_flights().contains_key(&key) {
@@ -159,7 +166,7 @@ impl Cache {
         }
         let (flight, joined) = match self.join_or_start(resource, key, kept.clone()) {
             Ok(found) => found,
-            Err(failure) => return Answer::Failed(failure),
+            Err(failure) => return self.kept_or(resource, kept, failure),
         };
         self.land(resource, head_only, &flight, joined, kept).await
     }
@@ -186,7 +193,7 @@ impl Cache {
         kept: Option<Arc<Entry>>,
     ) -> Answer {
         let outcome = if joined { Outcome::Joined } else { Outcome::Miss };
-        let limit = if kept.is_some() { PATIENCE_WITH_COPY } else { PATIENCE };
+        let limit = if kept.is_some() { self.0.parts.patience } else { PATIENCE };
         // Who joins late does not wait as long again for an upstream that is already known to be slow.
         let patience = if kept.is_some() { limit.saturating_sub(flight.started.elapsed()) } else { limit };
         match flight.landing(patience).await {
@@ -205,8 +212,33 @@ impl Cache {
             Landing::Ended(End::Kept(entry, why)) => {
                 self.hit(entry, Freshness::Unchecked(why.to_string().into()), Outcome::Stale)
             }
-            Landing::Ended(End::Direct(reason)) => self.direct(resource, head_only, reason.as_str()).await,
+            Landing::Ended(End::Direct(reason)) => {
+                self.direct_or(resource, head_only, reason.as_str(), kept).await
+            }
             Landing::Ended(End::Failed(failure)) => Answer::Failed(failure),
+        }
+    }
+
+    /// The kept copy, where there is one that this failure leaves standing.
+    fn kept_or(&self, resource: &Resource, kept: Option<Arc<Entry>>, failure: Failure) -> Answer {
+        match kept {
+            Some(entry) if policy::outlives(resource.class, &failure) => {
+                self.hit(entry, Freshness::Unchecked(failure.to_string().into()), Outcome::Stale)
+            }
+            _ => Answer::Failed(failure),
+        }
+    }
+
+    async fn direct_or(
+        &self,
+        resource: &Resource,
+        head_only: bool,
+        reason: &'static str,
+        kept: Option<Arc<Entry>>,
+    ) -> Answer {
+        match self.direct(resource, head_only, reason).await {
+            Answer::Failed(failure) => self.kept_or(resource, kept, failure),
+            answer => answer,
         }
     }
 
@@ -272,11 +304,16 @@ impl Cache {
     /// Takes the flight off the table, then tells its readers how it ended.
     pub(super) fn finish(&self, flight: &Flight, end: End) {
         match &end {
-            End::Failed(failure @ (Failure::NotFound { .. } | Failure::Refused { .. })) => {
-                self.0.missing.insert(flight.key.clone(), (Instant::now(), failure.clone()));
+            // A flight that ended because of this memory does not prolong it.
+            End::Failed(failure) | End::Kept(_, failure)
+                if failure.is_definite() && self.recently_missing(&flight.key).is_none() =>
+            {
+                let now = self.0.parts.clock.unix();
+                self.0.missing.insert(flight.key.clone(), (now, failure.clone()));
             }
             End::Direct(reason) => {
-                self.0.direct.insert(flight.key.clone(), (Instant::now(), reason.as_str()));
+                let now = self.0.parts.clock.unix();
+                self.0.direct.insert(flight.key.clone(), (now, reason.as_str()));
             }
             End::Committed(_) | End::Confirmed(_) | End::Kept(..) | End::Failed(_) => {}
         }
@@ -285,10 +322,14 @@ impl Cache {
         self.0.parts.metrics.flight_ended();
     }
 
-    /// Whether the copy that is kept now may be served as it is.
-    pub(super) fn fresh(&self, resource: &Resource, key: &EntryKey) -> Option<Arc<Entry>> {
-        let entry = self.0.open.get(key)?;
-        (self.decide(resource, &entry) == Decision::Serve).then_some(entry)
+    /// The copy that is kept now, if it is held open.
+    pub(super) fn newest(&self, key: &EntryKey) -> Option<Arc<Entry>> {
+        self.0.open.get(key)
+    }
+
+    /// Whether this copy may be served as it is.
+    pub(super) fn is_fresh(&self, resource: &Resource, entry: &Entry) -> bool {
+        self.decide(resource, entry) == Decision::Serve
     }
 
     /// Notes that the release file of the suite has changed: what was checked before is to be checked
@@ -297,14 +338,32 @@ impl Cache {
         self.0.suites.insert(suite_key(resource), at);
     }
 
-    fn recently_missing(&self, key: &EntryKey) -> Option<Failure> {
+    pub(super) fn recently_missing(&self, key: &EntryKey) -> Option<Failure> {
         let (since, failure) = self.0.missing.get(key)?;
-        (since.elapsed() < MISSING_FOR).then_some(failure)
+        self.is_recent(since, MISSING_FOR).then_some(failure)
     }
 
     fn recently_direct(&self, key: &EntryKey) -> Option<&'static str> {
         let (since, reason) = self.0.direct.get(key)?;
-        (since.elapsed() < DIRECT_FOR).then_some(reason)
+        self.is_recent(since, DIRECT_FOR).then_some(reason)
+    }
+
+    /// The upstream that sent wrong bytes under `key` not long ago.
+    pub(super) fn distrusted(&self, key: &EntryKey) -> Option<usize> {
+        let (since, index) = self.0.distrusted.get(key)?;
+        self.is_recent(since, DISTRUST_FOR).then_some(index)
+    }
+
+    /// Remembers that this upstream sent wrong bytes under `key`.
+    pub(super) fn distrust(&self, key: &EntryKey, index: usize) {
+        self.0.distrusted.insert(key.clone(), (self.0.parts.clock.unix(), index));
+    }
+
+    /// Whether a point in time is less than `lasting` ago. One in the future, left by a clock that was set
+    /// back, is not.
+    fn is_recent(&self, since: i64, lasting: Duration) -> bool {
+        let age = self.0.parts.clock.unix().saturating_sub(since);
+        (0..policy::whole_seconds(lasting)).contains(&age)
     }
 
     fn lock_flights(&self) -> std::sync::MutexGuard<'_, HashMap<EntryKey, Arc<Flight>>> {
