@@ -86,6 +86,7 @@ impl App {
             clock: clock.clone(),
             tasks: tasks.clone(),
             retries: config.upstream.retries,
+            patience: config.upstream.patience,
         };
         let cache = Cache::new(parts, keyrings);
         let restored = cache.clone();

@@ -24,7 +24,7 @@ use crate::store::{EntryKey, read_at};
 pub const PIECE: usize = 64 * 1024;
 
 /// What upstream said about the body, before its bytes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Head {
     /// What clients' conditions are compared with while it streams.
     pub validators: Validators,
@@ -147,6 +147,10 @@ impl Flight {
             Ok(Ok(state)) => match (&state.end, &state.head) {
                 // A committed body is served from its entry, a running one from the head.
                 (Some(end), _) => Landing::Ended(end.clone()),
+                // Only the commit is outstanding: now the size is known.
+                (None, Some(head)) if state.complete && head.total.is_none() => {
+                    Landing::Streaming(Arc::new(Head { total: Some(state.available), ..(**head).clone() }))
+                }
                 (None, Some(head)) => Landing::Streaming(Arc::clone(head)),
                 (None, None) => Landing::Impatient,
             },

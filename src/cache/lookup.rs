@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use quick_cache::sync::Cache as Memory;
 
@@ -60,6 +60,8 @@ pub struct Parts {
     pub tasks: Tasks,
     /// Further tries after a first one failed.
     pub retries: u32,
+    /// How long a client waits for the first sign of upstream while a kept copy is at hand.
+    pub patience: Duration,
 }
 
 /// The cache; clones are the same one.
@@ -73,11 +75,13 @@ pub(super) struct Inner {
     pub(super) mirrors: Vec<Mirrors>,
     pub(super) open: Memory<EntryKey, Arc<Entry>>,
     flights: Mutex<HashMap<EntryKey, Arc<Flight>>>,
-    missing: Memory<EntryKey, (Instant, Failure)>,
-    direct: Memory<EntryKey, (Instant, &'static str)>,
+    /// Since when, in seconds since 1970, as in the two that follow.
+    missing: Memory<EntryKey, (i64, Failure)>,
+    direct: Memory<EntryKey, (i64, &'static str)>,
+    /// Which upstreams of its repository sent wrong bytes for something.
+    liars: Memory<EntryKey, (i64, Liars)>,
     /// When the release file of an unverified suite last changed here, by repository and folder.
     changed: Memory<EntryKey, i64>,
-    liars: Memory<EntryKey, (Instant, Liars)>,
     /// The verified suites.
     pub(super) suites: Suites,
     /// By position of the repository in the configuration.
@@ -208,11 +212,16 @@ impl Cache {
     /// Takes the flight off the table, then tells its readers how it ended.
     pub(super) fn finish(&self, flight: &Flight, end: End) {
         match &end {
-            End::Failed(failure @ (Failure::NotFound { .. } | Failure::Refused { .. })) => {
-                self.0.missing.insert(flight.key.clone(), (Instant::now(), failure.clone()));
+            // A flight that ended because of this memory does not prolong it.
+            End::Failed(failure) | End::Kept(_, failure)
+                if failure.is_definite() && self.recently_missing(&flight.key).is_none() =>
+            {
+                let now = self.0.parts.clock.unix();
+                self.0.missing.insert(flight.key.clone(), (now, failure.clone()));
             }
             End::Direct(reason) => {
-                self.0.direct.insert(flight.key.clone(), (Instant::now(), reason.as_str()));
+                let now = self.0.parts.clock.unix();
+                self.0.direct.insert(flight.key.clone(), (now, reason.as_str()));
             }
             End::Committed(_) | End::Confirmed(_) | End::Kept(..) | End::Failed(_) => {}
         }
@@ -221,20 +230,25 @@ impl Cache {
         self.0.parts.metrics.flight_ended();
     }
 
-    /// The copy that is kept now, if it may be served as it is.
-    pub(super) fn fresh(&self, resource: &Resource, goal: &Goal) -> Option<Arc<Entry>> {
-        let entry = self.0.open.get(&key_of(resource)).filter(|entry| goal.is_met_by(&entry.meta))?;
-        (goal.known.is_some() || self.decide(resource, &entry) == Decision::Serve).then_some(entry)
+    /// The copy that is kept now, if it is held open.
+    pub(super) fn newest(&self, key: &EntryKey) -> Option<Arc<Entry>> {
+        self.0.open.get(key)
+    }
+
+    /// Whether this copy may be served as it is.
+    pub(super) fn is_fresh(&self, resource: &Resource, entry: &Entry) -> bool {
+        self.decide(resource, entry) == Decision::Serve
     }
 
     /// Which upstreams have sent wrong bytes for this, lately.
     pub(super) fn liars(&self, key: &EntryKey) -> Liars {
-        let noted = self.0.liars.get(key).filter(|(since, _)| since.elapsed() < LIES_FOR);
+        let noted = self.0.liars.get(key).filter(|(since, _)| self.is_recent(*since, LIES_FOR));
         noted.map(|(_, liars)| liars).unwrap_or_default()
     }
 
     pub(super) fn note_lie(&self, key: &EntryKey, upstream: usize) {
-        self.0.liars.insert(key.clone(), (Instant::now(), self.liars(key).note(upstream)));
+        let liars = self.liars(key).note(upstream);
+        self.0.liars.insert(key.clone(), (self.0.parts.clock.unix(), liars));
     }
 
     /// Notes that the release file of the suite has changed: what was checked before is to be checked
@@ -245,12 +259,19 @@ impl Cache {
 
     pub(super) fn recently_missing(&self, key: &EntryKey) -> Option<Failure> {
         let (since, failure) = self.0.missing.get(key)?;
-        (since.elapsed() < MISSING_FOR).then_some(failure)
+        self.is_recent(since, MISSING_FOR).then_some(failure)
     }
 
     pub(super) fn recently_direct(&self, key: &EntryKey) -> Option<&'static str> {
         let (since, reason) = self.0.direct.get(key)?;
-        (since.elapsed() < DIRECT_FOR).then_some(reason)
+        self.is_recent(since, DIRECT_FOR).then_some(reason)
+    }
+
+    /// Whether a point in time is less than `lasting` ago. One in the future, left by a clock that was set
+    /// back, is not.
+    fn is_recent(&self, since: i64, lasting: Duration) -> bool {
+        let age = self.0.parts.clock.unix().saturating_sub(since);
+        (0..policy::whole_seconds(lasting)).contains(&age)
     }
 
     fn lock_flights(&self) -> std::sync::MutexGuard<'_, HashMap<EntryKey, Arc<Flight>>> {

@@ -14,7 +14,7 @@ use super::failure::Failure;
 use super::flight::{End, Flight, Landing};
 use super::goal::Goal;
 use super::lookup::{Cache, key_of};
-use super::policy::Decision;
+use super::policy::{self, Decision};
 use super::refresh::Refreshed;
 use crate::digest::Digest;
 use crate::outcome::{Class, Outcome};
@@ -24,10 +24,7 @@ use crate::repo_path::RepoPath;
 use crate::store::{EntryKey, EntryMeta};
 use crate::suite::{Channel, Known, Resolution, Suite};
 
-/// How long a client waits for the first sign of upstream while a kept copy is at hand.
-const PATIENCE_WITH_COPY: Duration = Duration::from_secs(5);
-
-/// How long a client waits without one. apt gives up on 30 s of silence and would ask again without
+/// How long a client waits for the first sign of upstream while no copy is at hand. apt gives up on 30 s of silence and would ask again without
 /// having been told why; a 503 with a body before that makes it retry and shows the reason.
 const PATIENCE: Duration = Duration::from_secs(25);
 
@@ -134,7 +131,7 @@ impl Cache {
         if self.mirrors(repository.index).all_resting(Instant::now()) {
             return (Freshness::Unchecked("every upstream failed a moment ago".into()), Outcome::Stale);
         }
-        match self.refresh(repository, folder, PATIENCE_WITH_COPY).await {
+        match self.refresh(repository, folder, self.0.parts.patience).await {
             Refreshed::Done => (Freshness::Checked, Outcome::Revalidated),
             Refreshed::Failed(why) => (Freshness::Unchecked(why.to_string().into()), Outcome::Stale),
             Refreshed::Impatient => {
@@ -288,11 +285,12 @@ impl Cache {
                 let why = Arc::from("every upstream failed a moment ago");
                 return self.hit(Arc::clone(entry), Freshness::Unchecked(why), Outcome::Stale);
             }
-        } else if let Some(failure) = self.recently_missing(&key) {
-            return Answer::Failed(failure);
+        }
+        if let Some(failure) = self.recently_missing(&key) {
+            return self.kept_or(resource, kept, failure);
         }
         if let Some(reason) = self.recently_direct(&key) {
-            return self.direct(resource, head_only, reason).await;
+            return self.direct_or(resource, head_only, reason, kept).await;
         }
         let probe = head_only && kept.is_none() && !resource.class.is_of_suite();
         if probe && !self.is_flying(&key) {
@@ -300,7 +298,7 @@ impl Cache {
         }
         match self.join_or_start(resource, key, Goal::open(resource), kept.clone(), Class::Client) {
             Ok((flight, joined)) => self.land(resource, head_only, &flight, joined, kept).await,
-            Err(failure) => Answer::Failed(failure),
+            Err(failure) => self.kept_or(resource, kept, failure),
         }
     }
 
@@ -313,7 +311,7 @@ impl Cache {
         kept: Option<Arc<Entry>>,
     ) -> Answer {
         let outcome = if joined { Outcome::Joined } else { Outcome::Miss };
-        let limit = if kept.is_some() { PATIENCE_WITH_COPY } else { PATIENCE };
+        let limit = if kept.is_some() { self.0.parts.patience } else { PATIENCE };
         // Who joins late does not wait as long again for an upstream that is already known to be slow.
         let patience = if kept.is_some() { limit.saturating_sub(flight.started.elapsed()) } else { limit };
         match flight.landing(patience).await {
@@ -332,8 +330,33 @@ impl Cache {
             Landing::Ended(End::Kept(entry, why)) => {
                 self.hit(entry, Freshness::Unchecked(why.to_string().into()), Outcome::Stale)
             }
-            Landing::Ended(End::Direct(reason)) => self.direct(resource, head_only, reason.as_str()).await,
+            Landing::Ended(End::Direct(reason)) => {
+                self.direct_or(resource, head_only, reason.as_str(), kept).await
+            }
             Landing::Ended(End::Failed(failure)) => Answer::Failed(failure),
+        }
+    }
+
+    /// The kept copy, where there is one that this failure leaves standing.
+    fn kept_or(&self, resource: &Resource, kept: Option<Arc<Entry>>, failure: Failure) -> Answer {
+        match kept {
+            Some(entry) if policy::outlives(resource.class, &failure) => {
+                self.hit(entry, Freshness::Unchecked(failure.to_string().into()), Outcome::Stale)
+            }
+            _ => Answer::Failed(failure),
+        }
+    }
+
+    async fn direct_or(
+        &self,
+        resource: &Resource,
+        head_only: bool,
+        reason: &'static str,
+        kept: Option<Arc<Entry>>,
+    ) -> Answer {
+        match self.direct(resource, head_only, reason).await {
+            Answer::Failed(failure) => self.kept_or(resource, kept, failure),
+            answer => answer,
         }
     }
 

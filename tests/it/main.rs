@@ -4,6 +4,9 @@
 #[allow(dead_code, unused_imports, reason = "each test target uses its part of the support")]
 mod support;
 
+mod flights;
+mod fragments;
+mod resumes;
 mod support_apt;
 mod support_origin;
 mod support_repository;

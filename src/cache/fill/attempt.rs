@@ -1,23 +1,33 @@
 //! One try at one upstream: the request, the reading of its status, the body, the commit.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use http::{StatusCode, header};
+use http::StatusCode;
 
 use super::transfer::{Break, Transfer, described};
-use super::{Fill, Step, request};
+use super::{Fill, HELD_BACK, Step, request};
 use crate::cache::entry::Entry;
 use crate::cache::failure::Failure;
 use crate::cache::flight::{End, Head};
 use crate::cache::lookup::key_of;
 use crate::cache::policy::{self, NotStored};
 use crate::cache::validators::{Validators, digest_tag, stream_tag};
+use crate::clock;
 use crate::digest::Digest;
+use crate::repo::PathClass;
 use crate::repo::apt::checksum::{Checksum, Sha512Hasher};
-use crate::repo::{Kind, PathClass};
 use crate::repo_path::RepoPath;
 use crate::store::{EntryMeta, PartialMeta};
 use crate::upstream::{Request, Response, UpstreamError};
+
+/// Which upstream is asked, and when it was.
+#[derive(Debug, Clone, Copy)]
+struct Try {
+    index: usize,
+    /// What it answers held at this time. It may be minutes until the last byte is here.
+    asked: SystemTime,
+}
 
 impl Fill {
     /// Tries the upstream at `index`, going on from `transfer` where that is possible.
@@ -27,43 +37,50 @@ impl Fill {
             match self.attempt_at(index, place, transfer).await {
                 // The next place may have it: its plain name, where it is not published by its hash.
                 Step::Next(failure @ (Failure::NotFound { .. } | Failure::Changed { .. })) => {
-                    last = Some(failure)
+                    last = Some(failure);
                 }
                 step => return step,
             }
         }
-        Step::Next(last.unwrap_or_else(|| Failure::Unreachable("nowhere to look".into())))
+        Step::Next(last.unwrap_or_else(|| Failure::Unreachable("there is nowhere to look".into())))
     }
 
     async fn attempt_at(&self, index: usize, place: &RepoPath, transfer: &mut Option<Transfer>) -> Step {
         let cache = &self.cache.0;
         let mirrors = &cache.mirrors[self.resource.repository.index];
         let base = mirrors.base(index);
-        if let Some(whole) = transfer.take_if(|transfer| transfer.meta().total == Some(transfer.written())) {
-            return self.finish_whole(whole, index).await;
+        if let Some(whole) = transfer.take_if(|transfer| transfer.is_whole()) {
+            if self.resource.class.is_immutable() || self.goal.checksum.is_some() {
+                return self.finish_whole(whole).await;
+            }
+            // It may have been replaced since, and there is no rest to ask for that would tell.
+            whole.discard().await;
         }
+        let this = Try { index, asked: cache.parts.clock.now() };
         let url = base.join(place, self.resource.query.as_deref());
         let mut request = Request::get(url, self.flight.class);
-        let of_suite = self.resource.class.is_of_suite();
-        request.headers = request::headers(base, transfer.as_ref(), self.kept.as_deref(), of_suite);
+        let (class, hash_known) = (self.resource.class, self.goal.checksum.is_some());
+        request.headers = request::headers(base, transfer.as_ref(), self.kept.as_deref(), class, hash_known);
         let response = match cache.parts.client.send(request).await {
             Ok(response) => response,
             Err(error) => return self.failed(index, &error),
         };
         let upstream: Arc<str> = base.origin.host.as_str().into();
         match response.status {
-            StatusCode::OK | StatusCode::PARTIAL_CONTENT if self.is_portal(&response) => {
+            StatusCode::OK | StatusCode::PARTIAL_CONTENT
+                if policy::is_portal(&self.resource, &response.headers) =>
+            {
                 self.failed(index, &UpstreamError::Portal { host: upstream.to_string() });
                 Step::Next(Failure::Portal { upstream })
             }
             StatusCode::OK | StatusCode::PARTIAL_CONTENT => {
                 mirrors.succeeded(index);
-                self.body(index, response, transfer).await
+                self.body(this, response, transfer).await
             }
             StatusCode::NOT_MODIFIED => match &self.kept {
                 Some(kept) if transfer.is_none() => {
                     mirrors.succeeded(index);
-                    self.confirm(kept, &response).await
+                    self.confirm(kept, &response, this.asked).await
                 }
                 _ => self.failed(index, &response.status_error()),
             },
@@ -94,16 +111,6 @@ impl Fill {
         Step::Next(Failure::unreachable(error))
     }
 
-    /// Packages and indices are never web pages; a network that wants a login answers with one.
-    fn is_portal(&self, response: &Response) -> bool {
-        let page = response
-            .headers
-            .get(header::CONTENT_TYPE)
-            .is_some_and(|value| value.as_bytes().to_ascii_lowercase().starts_with(b"text/html"));
-        let file = self.resource.class != PathClass::Other;
-        self.resource.repository.config.kind == Kind::Apt && file && page
-    }
-
     /// Drops what has arrived because upstream has something else now. Clients that have had bytes of it
     /// cannot go on.
     async fn start_over(&self, transfer: &mut Option<Transfer>, upstream: Arc<str>) -> Step {
@@ -114,9 +121,8 @@ impl Fill {
         if self.flight.has_head() { Step::Done(End::Failed(changed)) } else { Step::Next(changed) }
     }
 
-    async fn body(&self, index: usize, response: Response, transfer: &mut Option<Transfer>) -> Step {
-        let cache = &self.cache.0;
-        let base = cache.mirrors[self.resource.repository.index].base(index);
+    async fn body(&self, this: Try, response: Response, transfer: &mut Option<Transfer>) -> Step {
+        let base = self.cache.0.mirrors[self.resource.repository.index].base(this.index);
         let upstream: Arc<str> = base.origin.host.as_str().into();
         let part = response.content_range;
         let total = part.map_or(response.body.announced(), |part| part.total);
@@ -128,10 +134,10 @@ impl Fill {
         }
         let Some(current) = transfer.take() else {
             if part.is_some() {
-                return self.failed(index, &response.status_error());
+                return self.failed(this.index, &response.status_error());
             }
-            return match self.begin(&response, total).await {
-                Ok(begun) => self.receive(index, begun, response, 0, transfer).await,
+            return match self.begin(&response, total, this.asked).await {
+                Ok(begun) => self.receive(this, begun, response, 0, transfer).await,
                 Err(end) => Step::Done(end),
             };
         };
@@ -142,7 +148,7 @@ impl Fill {
             // An upstream that ignored the range sends the beginning again; it is skipped.
             let skip = if part.is_some() { 0 } else { current.written() };
             self.announce(&current);
-            return self.receive(index, current, response, skip, transfer).await;
+            return self.receive(this, current, response, skip, transfer).await;
         }
         *transfer = Some(current);
         let whole_anew = part.is_none() && !self.flight.has_head();
@@ -150,18 +156,23 @@ impl Fill {
         if !whole_anew {
             return step;
         }
-        match self.begin(&response, total).await {
-            Ok(begun) => self.receive(index, begun, response, 0, transfer).await,
+        match self.begin(&response, total, this.asked).await {
+            Ok(begun) => self.receive(this, begun, response, 0, transfer).await,
             Err(end) => Step::Done(end),
         }
     }
 
     /// Opens the file for a fresh body and tells readers about it, or says why it is not stored.
-    async fn begin(&self, response: &Response, total: Option<u64>) -> Result<Transfer, End> {
+    async fn begin(
+        &self,
+        response: &Response,
+        total: Option<u64>,
+        asked: SystemTime,
+    ) -> Result<Transfer, End> {
         let cache = &self.cache.0;
         policy::may_store(&response.headers).map_err(End::Direct)?;
         if self.resource.class == PathClass::Other {
-            policy::rules(&response.headers, cache.parts.clock.now()).map_err(End::Direct)?;
+            policy::rules(&response.headers, asked).map_err(End::Direct)?;
         }
         let room = cache.parts.store.make_room(total.unwrap_or(0)).await;
         if !room.map_err(|error| End::Failed(Failure::store(&error)))? {
@@ -181,11 +192,15 @@ impl Fill {
         }
     }
 
+    /// Tells readers about the body, unless they know or could not have a byte of it before it is checked.
+    /// Then it is better that they wait: if the check fails, another upstream can still be asked.
     fn announce(&self, transfer: &Transfer) {
-        if self.flight.has_head() {
+        let meta = transfer.meta();
+        let promised = self.goal.checksum.is_some();
+        let hidden = promised && meta.total.is_none_or(|total| total <= HELD_BACK);
+        if hidden || self.flight.has_head() {
             return;
         }
-        let meta = transfer.meta();
         let tag = stream_tag(meta.etag.as_deref(), meta.last_modified, meta.total);
         let known = self.goal.checksum.as_ref().and_then(Checksum::sha256);
         let validators = Validators {
@@ -200,13 +215,13 @@ impl Fill {
             total: meta.total,
             file: transfer.file(),
         };
-        let available = if self.goal.checksum.is_some() { 0 } else { transfer.written() };
+        let available = if promised { 0 } else { transfer.written() };
         self.flight.announce(Arc::new(head), available);
     }
 
     async fn receive(
         &self,
-        index: usize,
+        this: Try,
         transfer: Transfer,
         response: Response,
         skip: u64,
@@ -222,10 +237,13 @@ impl Fill {
             Err(failure) => return Step::Done(End::Failed(failure)),
         };
         match broken {
-            None => self.commit(transfer, index, Some(&headers)).await,
+            None if transfer.meta().total.is_some_and(|total| total != transfer.written()) => {
+                self.misfit(this.index, transfer, left).await
+            }
+            None => self.commit(transfer, Some((this, &headers))).await,
             Some(Break::Upstream(error)) => {
                 *left = Some(transfer);
-                self.failed(index, &error)
+                self.failed(this.index, &error)
             }
             Some(Break::Store(error)) => {
                 transfer.discard().await;
@@ -239,43 +257,65 @@ impl Fill {
         }
     }
 
-    /// A transfer that was whole when the program died before its commit.
-    async fn finish_whole(&self, transfer: Transfer, index: usize) -> Step {
-        self.announce(&transfer);
-        self.commit(transfer, index, None).await
+    /// The body ended in good order, but what is here has another size than was announced for the whole.
+    async fn misfit(&self, index: usize, transfer: Transfer, left: &mut Option<Transfer>) -> Step {
+        let host = self.host(index).to_string();
+        let (received, expected) = (transfer.written(), transfer.meta().total);
+        if expected > Some(received) {
+            // A part (206) may be less than was asked for; the rest is asked for again.
+            *left = Some(transfer);
+            return self.failed(index, &UpstreamError::Truncated { host, received, expected });
+        }
+        transfer.discard().await;
+        let what = "its parts are more than the whole".to_owned();
+        match self.failed(index, &UpstreamError::Protocol { host, what }) {
+            Step::Next(failure) if self.flight.has_head() => Step::Done(End::Failed(failure)),
+            step => step,
+        }
     }
 
-    /// Everything has arrived: checks it, lets readers have it, and makes it durable.
-    async fn commit(&self, transfer: Transfer, index: usize, headers: Option<&http::HeaderMap>) -> Step {
+    /// A transfer that was whole when the program died before its commit.
+    async fn finish_whole(&self, transfer: Transfer) -> Step {
+        self.announce(&transfer);
+        self.commit(transfer, None).await
+    }
+
+    /// The host of the upstream at `index`.
+    fn host(&self, index: usize) -> Arc<str> {
+        self.cache.0.mirrors[self.resource.repository.index].base(index).origin.host.as_str().into()
+    }
+
+    /// The bytes are not those that the path promises.
+    async fn damaged(&self, transfer: Transfer, sender: Option<usize>) -> Step {
+        self.cache.0.parts.metrics.verify_failure(self.resource.repository.name(), "object");
+        transfer.discard().await;
+        let upstream = sender.map_or_else(|| Arc::from("an upstream"), |index| self.host(index));
+        if let Some(index) = sender {
+            self.failed(index, &UpstreamError::Damaged { host: upstream.to_string() });
+            self.cache.note_lie(&self.flight.key, index);
+        }
+        let damaged = Failure::Damaged { upstream };
+        if self.flight.has_head() { Step::Done(End::Failed(damaged)) } else { Step::Next(damaged) }
+    }
+
+    /// Everything has arrived: checks it, lets readers have it, and makes it durable. `from` is the try
+    /// that brought the last of it, and what its answer said.
+    async fn commit(&self, transfer: Transfer, from: Option<(Try, &http::HeaderMap)>) -> Step {
         let cache = &self.cache.0;
         let digest = transfer.digest();
         if !self.is_right(&transfer, &digest).await {
-            self.cache.note_lie(&self.flight.key, index);
-            let upstream: Arc<str> =
-                cache.mirrors[self.resource.repository.index].base(index).origin.host.as_str().into();
-            cache.parts.metrics.verify_failure(self.resource.repository.name(), "object");
-            self.failed(index, &UpstreamError::Damaged { host: upstream.to_string() });
-            transfer.discard().await;
-            let damaged = Failure::Damaged { upstream };
-            return if self.flight.has_head() {
-                Step::Done(End::Failed(damaged))
-            } else {
-                Step::Next(damaged)
-            };
+            return self.damaged(transfer, from.map(|(this, _)| this.index)).await;
         }
         let size = transfer.written();
         self.flight.complete(size);
         let now = self.unix_now();
         let PartialMeta { etag, last_modified, content_type, upstream, .. } = transfer.meta().clone();
-        let policy = match self.goal.mark() {
-            Some(mark) => Some(mark),
-            None => headers
-                .filter(|_| self.resource.class == PathClass::Other)
-                .and_then(|headers| policy::rules(headers, cache.parts.clock.now()).ok())
-                .and_then(|policy| serde_json::to_string(&policy).ok()),
+        let rules = || {
+            let (this, headers) = from.filter(|_| self.resource.class == PathClass::Other)?;
+            serde_json::to_string(&policy::rules(headers, this.asked).ok()?).ok()
         };
-        let provisional =
-            last_modified.map(|date| self.provisional(date)).filter(|_| self.goal.checksum.is_some());
+        let policy = self.goal.mark().or_else(rules);
+        let provisional = last_modified.map(|date| self.provisional(date)).filter(|_| self.goal.checksum.is_some());
         let meta = EntryMeta {
             digest,
             size,
@@ -283,7 +323,7 @@ impl Fill {
             last_modified,
             content_type,
             fetched_at: now,
-            validated_at: now,
+            validated_at: from.map_or(now, |(this, _)| clock::unix(this.asked)),
             upstream,
             policy,
         };
@@ -340,12 +380,12 @@ impl Fill {
     }
 
     /// Upstream says that the kept copy is still right.
-    async fn confirm(&self, kept: &Entry, response: &Response) -> Step {
+    async fn confirm(&self, kept: &Entry, response: &Response, asked: SystemTime) -> Step {
         let cache = &self.cache.0;
         let mut meta = kept.meta.clone();
-        meta.validated_at = self.unix_now();
+        meta.validated_at = clock::unix(asked);
         if let Some(policy) = &kept.policy {
-            let renewed = policy::refreshed_rules(policy, &response.headers, cache.parts.clock.now());
+            let renewed = policy::refreshed_rules(policy, &response.headers, asked);
             meta.policy = serde_json::to_string(&renewed).ok();
         }
         let key = key_of(&self.resource);
