@@ -4,6 +4,10 @@
 #[allow(dead_code, unused_imports, reason = "each test target uses its part of the support")]
 mod support;
 
+mod bounds;
+mod hostile;
+mod requests;
 mod support_apt;
 mod support_origin;
 mod support_repository;
+mod tunnels;
