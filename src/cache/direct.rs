@@ -48,6 +48,16 @@ impl Cache {
             upstream.headers = request.headers.clone();
             upstream.body = (!request.body.is_empty()).then(|| request.body.clone());
             match self.0.parts.client.send(upstream).await {
+                // No condition was sent, so there is nothing that could not have been modified.
+                Ok(response) if response.status == StatusCode::NOT_MODIFIED => {
+                    let error = response.status_error();
+                    mirrors.failed(index, Instant::now(), &error);
+                    self.0.parts.metrics.upstream_error(resource.repository.name(), error.reason());
+                    failure = Failure::unreachable(&error);
+                    if !repeatable {
+                        break;
+                    }
+                }
                 Ok(response) if repeatable && response.status.is_server_error() => {
                     failure = self.note(resource, index, &response.status_error());
                 }

@@ -28,6 +28,8 @@ pub(super) struct Account {
     pub(super) started: Instant,
     /// When the response head was ready.
     pub(super) answered: Option<Duration>,
+    /// Only the end of the connection tells the client where the body ends (HTTP/1.0 without a length).
+    pub(super) unframed: bool,
     bytes: u64,
     cut: Option<Box<str>>,
 }
@@ -56,6 +58,7 @@ impl Account {
             source: Source::Store,
             started: Instant::now(),
             answered: None,
+            unframed: false,
             bytes: 0,
             cut: None,
         }
@@ -69,6 +72,9 @@ impl Account {
     /// The body was cut short.
     pub(super) fn cut(&mut self, why: &str) {
         self.cut = Some(why.into());
+        if self.unframed {
+            self.exchange.abort();
+        }
     }
 }
 

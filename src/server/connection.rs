@@ -1,7 +1,7 @@
 //! Accepting clients within bounds, and ending with grace.
 //!
-//! Two bounds hold: connections in all, beyond which new ones wait in the kernel's queue, and
-//! connections of one address, beyond which a new one is told so and closed. Each connection is a task
+//! Two bounds hold: connections in all, beyond which new ones wait unread, and connections of one
+//! address, beyond which a new one is told so and closed. Each connection is a task
 //! that ends by itself, at a time-out, or when a shutdown has begun and its response is out.
 
 use std::collections::HashMap;
@@ -115,7 +115,7 @@ impl Server {
             router: Router {
                 repositories,
                 tunnels: config.tunnels,
-                own_host: public_url.as_ref().map(|url| url.origin.host.clone()),
+                own: public_url.as_ref().map(|url| url.origin.clone()),
             },
             cache,
             metrics: metrics.clone(),
@@ -159,9 +159,13 @@ impl Server {
             let connections = connections.clone();
             async move {
                 loop {
-                    let Ok(place) = Arc::clone(&door.places).acquire_owned().await else { return };
                     match listener.accept().await {
-                        Ok((stream, client)) => door.admit(stream, client, place, &connections),
+                        Ok((stream, client)) => {
+                            // Only now: a listener where nobody comes must not hold a place.
+                            let place = Arc::clone(&door.places).acquire_owned().await;
+                            let Ok(place) = place else { return };
+                            door.admit(stream, client, place, &connections);
+                        }
                         Err(error) => {
                             tracing::warn!(%error, "a connection could not be accepted");
                             tokio::time::sleep(REFUSED_PAUSE).await;
@@ -200,6 +204,7 @@ impl Door {
             return;
         };
         let Ok(local) = stream.local_addr() else { return };
+        let local = SocketAddr::new(local.ip().to_canonical(), local.port());
         // Small answers must not wait for acknowledgements of others.
         let _ = stream.set_nodelay(true);
         let exchange = Arc::new(Exchange::default());
@@ -211,18 +216,20 @@ impl Door {
             welcome: self.clients.iter().any(|network| network.contains(&client.ip())),
         };
         let ahead = connection.clone();
-        let io = ClientIo::new(stream, exchange, self.limits, Box::new(move |head| ahead.read_ahead(head)));
+        let on_ahead = Box::new(move |head: &[u8]| ahead.read_ahead(head));
+        let io = ClientIo::new(stream, exchange, self.limits, on_ahead, presence);
         let service = service_fn(move |request| connection.clone().handle(request));
         let serving = http1::Builder::new()
             // Our byte stream keeps the time-outs; see there.
             .header_read_timeout(None)
+            // A client that says it will send no more still wants its answer.
+            .half_close(true)
             .max_header_size(self.limits.head_size)
             .max_buf_size(self.limits.head_size.max(BUFFER))
             .serve_connection(io, service)
             .with_upgrades();
         let (finish, hurry) = (connections.finish.clone(), connections.hurry.clone());
         connections.tasks.spawn(async move {
-            let _presence = presence;
             tokio::pin!(serving);
             let result = tokio::select! {
                 result = serving.as_mut() => result,
@@ -258,7 +265,7 @@ impl Door {
 const BUFFER: usize = 128 * 1024;
 
 /// One connection that counts. Dropping it makes room.
-struct Presence {
+pub(super) struct Presence {
     door: Arc<Door>,
     client: IpAddr,
     _place: OwnedSemaphorePermit,
