@@ -104,7 +104,7 @@ impl App {
         .await?;
         let admin = TcpListener::bind(admin_config)
             .await
-            .with_context(|| format!("cannot listen on {admin_config} for administrators"))?;
+            .map_err(|error| anyhow::anyhow!(server::cannot_listen(admin_config, &error, "admin")))?;
         let admin_address = admin.local_addr()?;
         let facts = Facts {
             started,

@@ -5,6 +5,7 @@
 //! that ends by itself, at a time-out, or when a shutdown has begun and its response is out.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -72,6 +73,19 @@ struct Connections {
     hurry: CancellationToken,
 }
 
+/// Why an address cannot be listened on, and what to do. `key` is its key under `[server]`, and its option.
+pub(crate) fn cannot_listen(address: SocketAddr, error: &std::io::Error, key: &str) -> String {
+    let mut words = format!("cannot listen on {address}: {error}");
+    if error.kind() == std::io::ErrorKind::AddrInUse {
+        let _ = write!(
+            words,
+            "; stop what listens there (`ss -tlnp` names it), or choose another address with --{key} or \
+             {key} under [server]"
+        );
+    }
+    words
+}
+
 /// What an accept loop needs.
 struct Door {
     shared: Arc<Shared>,
@@ -102,7 +116,8 @@ impl Server {
             let bound =
                 TcpListener::bind(address).await.and_then(|listener| Ok((listener.local_addr()?, listener)));
             let (local, listener) = bound.map_err(|error| {
-                std::io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+                let words = cannot_listen(*address, &error, "listen");
+                std::io::Error::new(error.kind(), words)
             })?;
             addresses.push(local);
             listeners.push(listener);

@@ -241,9 +241,11 @@ fn local_url(local: SocketAddr) -> BaseUrl {
 /// The request target as it is logged.
 fn target_without_query(request: &Request<Incoming>) -> String {
     let uri = request.uri();
-    match (uri.scheme_str(), uri.authority()) {
-        (Some(scheme), Some(authority)) => format!("{scheme}://{}{}", authority.host(), uri.path()),
-        (None, Some(authority)) => authority.as_str().rsplit('@').next().unwrap_or_default().to_owned(),
+    // What stands before an `@` is a name and a password.
+    let host = uri.authority().map(|authority| authority.as_str().rsplit('@').next().unwrap_or_default());
+    match (uri.scheme_str(), host) {
+        (Some(scheme), Some(host)) => format!("{scheme}://{host}{}", uri.path()),
+        (None, Some(host)) => host.to_owned(),
         _ => uri.path().to_owned(),
     }
 }

@@ -21,4 +21,5 @@ mod route;
 mod tunnel;
 
 pub use config::Config;
+pub(crate) use connection::cannot_listen;
 pub use connection::{Parts, Server};

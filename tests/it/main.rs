@@ -1,15 +1,16 @@
 //! Behaviour of the whole program, and of the tools that test it.
 
 #[path = "../support/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "each test target uses its part of the support")]
 mod support;
 
+mod auto_apt_proxy;
+mod bounds;
+mod cli;
 mod flights;
 mod fragments;
+mod real_apt;
 mod resumes;
-mod bounds;
-mod hostile;
-mod requests;
+mod seeing;
 mod support_apt;
 mod support_origin;
 mod support_repository;
