@@ -29,6 +29,6 @@ pub use conditions::{ByteRange, Conditions, Verdict};
 pub use direct::PassRequest;
 pub use entry::Entry;
 pub use failure::Failure;
-pub use flight::{Cut, Flight, FlightStatus, Head, PIECE, Reader};
+pub use flight::{Cut, Flight, FlightStatus, Head, Reader};
 pub use lookup::{Cache, Parts};
 pub use validators::Validators;

@@ -22,6 +22,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
+use super::part::{Blank, Parts};
+use super::transmit::Transmit;
+
 /// Bytes read ahead of hyper at most: some forty request heads of apt.
 const AHEAD: usize = 16 * 1024;
 
@@ -39,7 +42,7 @@ pub(super) struct Limits {
 }
 
 /// What the request handler tells the byte stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Exchange {
     /// Requests that hyper has handed to the handler.
     started: AtomicU32,
@@ -49,9 +52,21 @@ pub(super) struct Exchange {
     tunnel: std::sync::atomic::AtomicBool,
     /// Bytes written to the client, head and body.
     pub(super) sent: AtomicU64,
+    /// What response bodies give to be sent from files.
+    pub(super) parts: Arc<Parts>,
 }
 
 impl Exchange {
+    pub(super) fn new(blank: Blank) -> Self {
+        Self {
+            started: AtomicU32::new(0),
+            finished: AtomicU32::new(0),
+            tunnel: std::sync::atomic::AtomicBool::new(false),
+            sent: AtomicU64::new(0),
+            parts: Arc::new(Parts::new(blank)),
+        }
+    }
+
     pub(super) fn start(&self) {
         self.started.fetch_add(1, Ordering::Relaxed);
     }
@@ -75,6 +90,7 @@ pub(super) type OnAhead = Box<dyn Fn(&[u8]) + Send + Sync>;
 /// A client's connection.
 pub(super) struct ClientIo {
     stream: TcpStream,
+    transmit: Transmit,
     exchange: Arc<Exchange>,
     limits: Limits,
     ahead: BytesMut,
@@ -100,6 +116,7 @@ impl ClientIo {
     pub(super) fn new(stream: TcpStream, exchange: Arc<Exchange>, limits: Limits, on_ahead: OnAhead) -> Self {
         Self {
             stream,
+            transmit: Transmit::new(Arc::clone(&exchange.parts)),
             exchange,
             limits,
             ahead: BytesMut::new(),
@@ -185,6 +202,11 @@ impl ClientIo {
                 self.waiting_since = None;
                 Poll::Ready(Ok(count))
             }
+            // Neither the disk nor other clients' turns are this client's fault.
+            Poll::Pending if !self.transmit.waits_for_client() => {
+                self.waiting_since = None;
+                Poll::Pending
+            }
             Poll::Pending => self.wait(Waiting::Write, cx).map(|result| result.map(|()| 0)),
             error @ Poll::Ready(Err(_)) => error,
         }
@@ -247,9 +269,8 @@ impl Read for ClientIo {
 
 impl Write for ClientIo {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let result = Pin::new(&mut this.stream).poll_write(cx, bytes);
-        this.wrote(result, cx)
+        // By the same way as the others: a part of a file must not be taken for bytes.
+        self.poll_write_vectored(cx, &[io::IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -258,7 +279,7 @@ impl Write for ClientIo {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let result = Pin::new(&mut this.stream).poll_write_vectored(cx, slices);
+        let result = this.transmit.poll(&mut this.stream, cx, slices);
         this.wrote(result, cx)
     }
 
