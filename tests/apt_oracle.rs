@@ -4,6 +4,8 @@
 //! their own in the build's scratch folder, so the machine's is not touched, and the second run fetches
 //! little.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail it by panicking")]
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -21,10 +23,12 @@ use lumbung::repo::apt::table::{Builder, Expected};
 use lumbung::repo::apt::version;
 use sequoia_openpgp as openpgp;
 
+use openpgp::Packet;
 use openpgp::cert::{CertBuilder, CertRevocationBuilder, CipherSuite};
+use openpgp::packet::signature::SignatureBuilder;
 use openpgp::serialize::SerializeInto as _;
 use openpgp::serialize::stream::{Message, Signer as Signing};
-use openpgp::types::{HashAlgorithm, KeyFlags, ReasonForRevocation};
+use openpgp::types::{HashAlgorithm, KeyFlags, ReasonForRevocation, SignatureType};
 
 const DEBIAN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/keyrings/debian-archive-keyring.gpg");
 const UBUNTU: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/keyrings/ubuntu-archive-keyring.gpg");
@@ -43,6 +47,7 @@ impl Apt {
             fs::create_dir_all(root.join(folder)).unwrap();
         }
         let lock = File::create(root.join("lock")).unwrap();
+        #[expect(clippy::disallowed_methods, reason = "the other holder is a test of this file, which ends")]
         lock.lock().unwrap();
         fs::write(root.join("status"), "").unwrap();
         let debian = "http://deb.debian.org/debian";
@@ -387,6 +392,18 @@ fn made_signatures_are_judged_as_gpgv_does() {
         .build(&mut pair(&retired), &retired, None)
         .unwrap();
     let revoked = retired.clone().insert_packets(revocation).unwrap().0;
+    // The newest binding alone, younger than the signature.
+    let renewed = builder("Renewed").generate().unwrap().0;
+    let id = renewed.userids().next().unwrap().userid().clone();
+    let bare = Packet::from(renewed.primary_key().key().clone().parts_into_secret().unwrap());
+    let bare = openpgp::Cert::try_from(bare).unwrap();
+    let binding = SignatureBuilder::new(SignatureType::PositiveCertification)
+        .set_signature_creation_time(now - 5 * DAY)
+        .unwrap()
+        .set_key_flags(KeyFlags::empty().set_signing().set_certification())
+        .unwrap();
+    let binding = id.bind(&mut pair(&renewed), &bare, binding).unwrap();
+    let prolonged = bare.insert_packets([Packet::from(id), binding.into()]).unwrap().0;
     let text = b"Origin: Test\nSHA256:\n";
     let folder = tempfile::tempdir().unwrap();
     for (cert, in_ring, hash, expected) in [
@@ -396,6 +413,7 @@ fn made_signatures_are_judged_as_gpgv_does() {
         (&subkey, &subkey, HashAlgorithm::SHA512, Verdict::Good),
         (&expired, &expired, HashAlgorithm::SHA256, Verdict::Expired),
         (&retired, &revoked, HashAlgorithm::SHA256, Verdict::Revoked),
+        (&renewed, &prolonged, HashAlgorithm::SHA256, Verdict::Good),
     ] {
         let keys = in_ring.clone().strip_secret_key_material().to_vec().unwrap();
         let [ring, release, inline, detached] =

@@ -16,13 +16,15 @@ pub(super) const ENTRY: &str = "SELECT e.digest, o.size, e.etag, e.last_modified
      FROM entry e JOIN object o ON o.digest = e.digest WHERE e.repo = ?1 AND e.path = ?2";
 pub(super) const OBJECT: &str = "SELECT size FROM object WHERE digest = ?1";
 pub(super) const COLDEST: &str =
-    "SELECT digest, size FROM object WHERE last_used < ?1 ORDER BY last_used LIMIT ?2";
+    "SELECT digest, size FROM object WHERE held = 0 AND last_used < ?1 ORDER BY last_used LIMIT ?2";
 pub(super) const MISDATED: &str =
-    "SELECT digest, size FROM object WHERE last_used > ?1 ORDER BY last_used LIMIT ?2";
+    "SELECT digest, size FROM object WHERE held = 0 AND last_used > ?1 ORDER BY last_used LIMIT ?2";
+pub(super) const PUT_OBJECT: &str = "INSERT INTO object (digest, size, last_used, held) \
+     VALUES (?1, ?2, ?3, EXISTS (SELECT 1 FROM hold WHERE hold.digest = ?1)) ON CONFLICT DO NOTHING RETURNING held";
 pub(super) const NAMES: &str = "SELECT repo, path FROM entry WHERE digest = ?1";
 pub(super) const TOUCH: &str = "UPDATE object SET last_used = ?2 WHERE digest = ?1 AND last_used < ?2";
 pub(super) const DROP_NAMES: &str = "DELETE FROM entry WHERE digest = ?1";
-pub(super) const DROP_OBJECT: &str = "DELETE FROM object WHERE digest = ?1";
+pub(super) const DROP_OBJECT: &str = "DELETE FROM object WHERE digest = ?1 RETURNING held";
 
 /// What a transaction does to the totals.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub(super) struct Totals {
     pub(super) bytes: i64,
     pub(super) objects: i64,
     pub(super) evicted: i64,
+    /// Bytes of the objects that something holds.
+    pub(super) held: i64,
 }
 
 /// What is published under a key.
@@ -70,11 +74,13 @@ pub(super) fn put_object(
     totals: &mut Totals,
 ) -> Result<()> {
     let size = size.cast_signed();
-    let new = connection
-        .prepare_cached("INSERT INTO object VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
-        .execute(params![digest.as_bytes().as_slice(), size, now])?;
-    if new == 0 {
-        return touch(connection, digest, now);
+    let held: Option<bool> = connection
+        .prepare_cached(PUT_OBJECT)?
+        .query_row(params![digest.as_bytes().as_slice(), size, now], |row| row.get(0))
+        .optional()?;
+    let Some(held) = held else { return touch(connection, digest, now) };
+    if held {
+        totals.held += size;
     }
     totals.bytes += size;
     totals.objects += 1;
@@ -119,9 +125,12 @@ pub(super) fn remove_object(
     let keys =
         connection.prepare_cached(NAMES)?.query_map(name, |row| key(row, 0))?.collect::<Result<Vec<_>>>()?;
     connection.prepare_cached(DROP_NAMES)?.execute(name)?;
-    if connection.prepare_cached(DROP_OBJECT)?.execute(name)? > 0 {
+    let held: Option<bool> =
+        connection.prepare_cached(DROP_OBJECT)?.query_row(name, |row| row.get(0)).optional()?;
+    if let Some(held) = held {
         totals.bytes -= size.cast_signed();
         totals.objects -= 1;
+        totals.held -= if held { size.cast_signed() } else { 0 };
     }
     Ok(keys)
 }
@@ -132,7 +141,7 @@ pub(super) fn touch(connection: &Connection, digest: &Digest, used: i64) -> Resu
     Ok(())
 }
 
-/// Up to `most` objects that nobody asked for since `before`, the least recently asked first.
+/// Up to `most` objects that nothing holds and nobody asked for since `before`, the least recently asked first.
 pub(super) fn coldest(connection: &Connection, before: i64, most: usize) -> Result<Vec<(Digest, u64)>> {
     by_use(connection, COLDEST, before, most)
 }
@@ -203,8 +212,8 @@ pub(super) fn partials(connection: &Connection) -> Result<Vec<(Parked, String)>>
 
 /// The totals as of the last commit.
 pub(super) fn totals(connection: &Connection) -> Result<Totals> {
-    connection.query_row("SELECT bytes, objects, evicted FROM totals WHERE id = 1", [], |row| {
-        Ok(Totals { bytes: row.get(0)?, objects: row.get(1)?, evicted: row.get(2)? })
+    connection.query_row("SELECT bytes, objects, evicted, held FROM totals WHERE id = 1", [], |row| {
+        Ok(Totals { bytes: row.get(0)?, objects: row.get(1)?, evicted: row.get(2)?, held: row.get(3)? })
     })
 }
 
@@ -213,9 +222,10 @@ pub(super) fn add_totals(connection: &Connection, change: Totals) -> Result<()> 
     if change != Totals::default() {
         connection
             .prepare_cached(
-                "UPDATE totals SET bytes = bytes + ?1, objects = objects + ?2, evicted = evicted + ?3 WHERE id = 1",
+                "UPDATE totals SET bytes = bytes + ?1, objects = objects + ?2, evicted = evicted + ?3, \
+                 held = held + ?4 WHERE id = 1",
             )?
-            .execute([change.bytes, change.objects, change.evicted])?;
+            .execute([change.bytes, change.objects, change.evicted, change.held])?;
     }
     Ok(())
 }

@@ -94,6 +94,25 @@ pub enum Error {
     /// An entry was to name an object that is not here.
     #[error("there is no object {0}")]
     NoObject(Digest),
+    /// There is no such generation of the suite, or of any.
+    #[error("there is no generation {0}")]
+    NoGeneration(i64),
+    /// The generation cannot be dropped.
+    #[error("generation {generation} cannot be dropped: it is {by}")]
+    InUse {
+        /// The generation's number.
+        generation: i64,
+        /// Who needs it, in words.
+        by: String,
+    },
+    /// Too much to be stored in one piece.
+    #[error("{size} bytes are too many to be stored in one piece; at most {most} may be")]
+    NotSmall {
+        /// Bytes given.
+        size: usize,
+        /// Bytes allowed.
+        most: usize,
+    },
     /// The store was closed.
     #[error("the store is closed")]
     Closed,

@@ -133,8 +133,9 @@ impl Evictions {
             if goal.need == 0 {
                 return Ok(Some(true));
             }
-            // Emptying the store would not be enough: then it is better kept.
-            if goal.need > shared.counts.bytes.load(Ordering::Relaxed) {
+            // Evicting all that may go would not be enough: then it is better kept.
+            let (bytes, held) = (&shared.counts.bytes, &shared.counts.held);
+            if goal.need > bytes.load(Ordering::Relaxed).saturating_sub(held.load(Ordering::Relaxed)) {
                 self.despair(shared);
                 return Ok(Some(false));
             }
@@ -155,7 +156,7 @@ impl Evictions {
         if !std::mem::replace(&mut self.hopeless, true) {
             tracing::warn!(
                 path = %shared.layout.root.display(),
-                "the store needs more room than all its objects take; what it has is kept, \
+                "the store needs more room than all objects take that may go; what it has is kept, \
                  and new objects may not be until the disk has space"
             );
         }

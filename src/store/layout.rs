@@ -20,6 +20,7 @@ pub(super) struct Layout {
     pub(super) objects: PathBuf,
     pub(super) partial: PathBuf,
     pub(super) damaged: PathBuf,
+    pub(super) tables: PathBuf,
 }
 
 impl Layout {
@@ -33,6 +34,7 @@ impl Layout {
             objects: root.join("objects"),
             partial: root.join("partial"),
             damaged: root.join("damaged"),
+            tables: root.join("tables"),
             root,
         })
     }
@@ -40,7 +42,7 @@ impl Layout {
     /// Checks the format, then makes whatever is missing of the tree, durably. Needs the lock.
     pub(super) fn prepare(&self) -> Result<(), Error> {
         self.check_format()?;
-        for folder in [&self.objects, &self.partial, &self.damaged] {
+        for folder in [&self.objects, &self.partial, &self.damaged, &self.tables] {
             make_folder(folder)?;
         }
         // All of them at once, so that publishing never has to make (and flush) a folder.
@@ -110,6 +112,11 @@ impl Layout {
         let mut path = self.objects.join(&name[..2]);
         path.push(&name[2..]);
         path
+    }
+
+    /// The file of an index's table.
+    pub(super) fn table(&self, index: &Digest) -> PathBuf {
+        self.tables.join(index.to_string())
     }
 
     /// The file of an unfinished object.

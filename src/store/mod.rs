@@ -8,6 +8,7 @@
 //!   catalog.sqlite     path → object, validators, times; objects by last use; unfinished transfers
 //!   objects/ab/cdef…   the bytes, read-only, named by their SHA-256 (2 + 62 digits)
 //!   partial/….part     unfinished objects
+//!   tables/…           what indices list, in a form that loads quickly; made again when missing
 //!   damaged/…          objects that were not what they should be, the last few
 //! ```
 //!
@@ -28,29 +29,41 @@
 //! must not be called on a runtime's worker. Opening scans nothing; memory does not grow with the
 //! number of objects.
 //!
-//! **Locks.** The pool of readers, the touches, the unfinished transfers and the hooks have one mutex
+//! **Generations.** What a suite's states need is held: [`Store::adopt`] makes a generation current and
+//! holds its objects, and eviction passes them over until [`Store::drop_generations`]. Channels are
+//! rows that point at generations ([`Store::pin`]).
+//!
+//! **Locks.** The pool of readers, the touches, the noted indices, the unfinished transfers and the hooks have one mutex
 //! each. None is held while another is taken, during I/O, or while a hook runs, so there is no order
 //! to keep.
 
 mod blob;
 mod catalog;
+mod change;
+mod check;
 mod config;
 mod disk;
 mod entry;
 mod error;
 mod evict;
+mod generation;
+mod hold;
 mod layout;
 mod lock;
 mod partials;
+mod pin;
 mod publish;
+mod put;
 mod readers;
 mod schema;
 mod shared;
 mod staged;
 mod sweep;
+mod tables;
 mod touches;
 mod transaction;
 mod usage;
+mod working_set;
 mod writer;
 
 #[cfg(test)]
@@ -62,9 +75,12 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+pub use check::Check;
 pub use config::Config;
 pub use entry::{Blob, EntryKey, EntryMeta, PartialMeta};
 pub use error::Error;
+pub use generation::{Generation, NewGeneration};
+pub use pin::Pin;
 pub use staged::Staged;
 pub use sweep::Swept;
 pub use usage::Usage;
@@ -215,9 +231,21 @@ impl Store {
     /// [`Error::WrongDigest`] or [`Error::WrongSize`] when `meta` and the written bytes disagree,
     /// [`Error::TooLarge`] when the object alone exceeds the store, or whatever the disk says. The
     /// bytes are gone then, described or not.
-    pub async fn publish(&self, mut staged: Staged, key: EntryKey, meta: EntryMeta) -> Result<Blob, Error> {
+    pub async fn publish(&self, staged: Staged, key: EntryKey, meta: EntryMeta) -> Result<Blob, Error> {
+        let (digest, size) = (meta.digest, meta.size);
+        self.publish_as(staged, digest, size, Some((key, meta))).await
+    }
+
+    /// Makes a finished object durable, with or without an entry.
+    async fn publish_as(
+        &self,
+        mut staged: Staged,
+        digest: Digest,
+        size: u64,
+        entry: Option<(EntryKey, EntryMeta)>,
+    ) -> Result<Blob, Error> {
         staged.publish_or_discard();
-        if let Err(error) = self.check(&staged, &meta) {
+        if let Err(error) = self.check(&staged, digest, size) {
             // Unlinking may take a moment.
             drop_aside(staged).await;
             return Err(error);
@@ -230,23 +258,23 @@ impl Store {
         self.inner
             .handle
             .ask_async(|reply| {
-                let publication = Publication { staged, key, meta, flushed, reply, permit };
+                let publication = Publication { staged, digest, size, entry, flushed, reply, permit };
                 Command::Write(Write::Publish(Box::new(publication)))
             })
             .await
     }
 
-    fn check(&self, staged: &Staged, meta: &EntryMeta) -> Result<(), Error> {
-        let (expected, found) = (meta.size, staged.written());
+    fn check(&self, staged: &Staged, digest: Digest, size: u64) -> Result<(), Error> {
+        let (expected, found) = (size, staged.written());
         if expected != found {
             return Err(Error::WrongSize { expected, found });
         }
-        let (expected, found) = (meta.digest, staged.digest());
+        let (expected, found) = (digest, staged.digest());
         if expected != found {
             return Err(Error::WrongDigest { expected, found });
         }
         match self.shared().limit {
-            Some(limit) if meta.size > limit => Err(Error::TooLarge { size: meta.size, limit }),
+            Some(limit) if size > limit => Err(Error::TooLarge { size, limit }),
             _ => Ok(()),
         }
     }
@@ -313,7 +341,7 @@ impl Store {
     }
 
     /// Removes what crashes left: files in `objects/` that no row has known for an hour, and unfinished
-    /// transfers that nobody resumed for a week. Blocking and deliberately slow.
+    /// transfers that nobody resumed for a week. Removes the tables of indices that nothing holds. Blocking and deliberately slow.
     ///
     /// # Errors
     /// When a folder or the catalog cannot be read; [`Error::Closed`] when the store was closed meanwhile.

@@ -43,7 +43,7 @@ pub(super) fn name_all(
     for (publication, flushed) in publications.iter().zip(flushed) {
         let named = flushed.and_then(|()| name(shared, connection, publication, &mut seen));
         if let Ok(Named::Ours) = named {
-            let digest = publication.meta.digest;
+            let digest = publication.digest;
             seen.insert(digest);
             folders.insert(shared.layout.object_folder(&digest), Ok(()));
         }
@@ -51,7 +51,7 @@ pub(super) fn name_all(
     }
     flush_names(shared, &mut folders);
     for (publication, result) in publications.iter().zip(&mut results) {
-        if let Some(Err(error)) = folders.get(&shared.layout.object_folder(&publication.meta.digest)) {
+        if let Some(Err(error)) = folders.get(&shared.layout.object_folder(&publication.digest)) {
             *result = Err(error.clone());
         }
     }
@@ -88,7 +88,7 @@ fn name(
     publication: &Publication,
     seen: &mut HashSet<Digest>,
 ) -> Result<Named, Error> {
-    let (from, digest) = (publication.staged.path(), &publication.meta.digest);
+    let (from, digest) = (publication.staged.path(), &publication.digest);
     let to = shared.layout.object(digest);
     let failed = |error| Error::io("rename a finished file to", &to, error);
     match shared.disk.rename_new(from, &to) {
@@ -101,7 +101,7 @@ fn name(
             // Only what is known was flushed for certain, and a damaged file is best replaced now.
             if known
                 && let Ok(file) = File::open(&to)
-                && file.metadata().is_ok_and(|found| found.len() == publication.meta.size)
+                && file.metadata().is_ok_and(|found| found.len() == publication.size)
             {
                 return Ok(Named::Already(Arc::new(file)));
             }

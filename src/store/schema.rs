@@ -13,8 +13,10 @@ use super::Error;
 ///
 /// Keys are stored once: the tables are their own primary-key index (`WITHOUT ROWID`), digests are 32
 /// bytes instead of 64 digits. `entry_object` finds the names of an object that goes;
-/// `object_use` is the order in which objects go. `totals` spares counting at start.
-const MIGRATIONS: [&str; 1] = ["
+/// `object_use` is the order in which objects go, without those that are held. `totals` spares counting
+/// at start. `generation_current` allows a suite one current generation.
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE object (
         digest    BLOB    NOT NULL PRIMARY KEY,
         size      INTEGER NOT NULL,
@@ -56,7 +58,69 @@ const MIGRATIONS: [&str; 1] = ["
         evicted INTEGER NOT NULL
     ) STRICT;
     INSERT INTO totals VALUES (1, 0, 0, 0);
-"];
+",
+    "
+    ALTER TABLE object ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
+    DROP INDEX object_use;
+    CREATE INDEX object_use ON object (last_used) WHERE held = 0;
+    ALTER TABLE totals ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
+
+    CREATE TABLE generation (
+        id            INTEGER PRIMARY KEY AUTOINCREMENT,
+        repo          TEXT    NOT NULL,
+        suite         TEXT    NOT NULL,
+        text          BLOB    NOT NULL,
+        in_release    BLOB,
+        release       BLOB,
+        release_gpg   BLOB,
+        etag          TEXT,
+        last_modified INTEGER,
+        upstream      TEXT    NOT NULL,
+        date          INTEGER,
+        valid_until   INTEGER,
+        signers       TEXT    NOT NULL,
+        created_at    INTEGER NOT NULL,
+        superseded_at INTEGER
+    ) STRICT;
+    CREATE UNIQUE INDEX generation_current ON generation (repo, suite) WHERE superseded_at IS NULL;
+
+    CREATE TABLE hold (
+        generation INTEGER NOT NULL,
+        digest     BLOB    NOT NULL,
+        PRIMARY KEY (generation, digest)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX hold_object ON hold (digest);
+
+    CREATE TABLE suite_check (
+        repo          TEXT    NOT NULL,
+        suite         TEXT    NOT NULL,
+        checked_at    INTEGER NOT NULL,
+        problem       TEXT,
+        pending_since INTEGER,
+        PRIMARY KEY (repo, suite)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE index_use (
+        repo    TEXT    NOT NULL,
+        suite   TEXT    NOT NULL,
+        path    TEXT    NOT NULL,
+        used_at INTEGER NOT NULL,
+        PRIMARY KEY (repo, suite, path)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX index_use_time ON index_use (used_at);
+
+    CREATE TABLE pin (
+        channel        TEXT    NOT NULL,
+        repo           TEXT    NOT NULL,
+        suite          TEXT    NOT NULL,
+        generation     INTEGER NOT NULL,
+        since          INTEGER NOT NULL,
+        previous       INTEGER,
+        previous_since INTEGER,
+        PRIMARY KEY (channel, repo, suite)
+    ) STRICT, WITHOUT ROWID;
+",
+];
 
 /// The one connection that writes. Commits are durable when they return.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, Error> {
@@ -123,6 +187,6 @@ mod tests {
         let path = folder.path().join("catalog.sqlite");
         open_writer(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
         let error = open_writer(&path).unwrap_err();
-        assert!(matches!(error, Error::Newer { ref found, known: 1, .. } if found == "99"), "{error}");
+        assert!(matches!(error, Error::Newer { ref found, known: 2, .. } if found == "99"), "{error}");
     }
 }

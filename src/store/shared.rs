@@ -10,6 +10,7 @@ use super::layout::{Layout, random};
 use super::partials::Partials;
 use super::readers::Readers;
 use super::touches::Touches;
+use super::working_set::Notes;
 use super::writer::Command;
 use super::{Config, EntryKey, Error};
 use crate::clock::Clock;
@@ -33,6 +34,7 @@ pub(super) struct Shared {
     /// First half of the names of unfinished files: new for each start.
     pub(super) session: String,
     touches: Mutex<Touches>,
+    notes: Mutex<Notes>,
     partials: Mutex<Partials>,
     hooks: Mutex<Vec<EvictHook>>,
     /// Held until the store is closed.
@@ -47,6 +49,8 @@ pub(super) struct Counts {
     pub(super) objects: AtomicU64,
     /// Bytes evicted since the store was made.
     pub(super) evicted: AtomicU64,
+    /// Bytes of the objects that are held.
+    pub(super) held: AtomicU64,
     /// Bytes of unfinished files, live and parked.
     pub(super) unfinished: AtomicU64,
     /// Names given to unfinished files.
@@ -76,6 +80,7 @@ impl Counts {
         self.bytes.store(totals.bytes.max(0).cast_unsigned(), Ordering::Relaxed);
         self.objects.store(totals.objects.max(0).cast_unsigned(), Ordering::Relaxed);
         self.evicted.store(totals.evicted.max(0).cast_unsigned(), Ordering::Relaxed);
+        self.held.store(totals.held.max(0).cast_unsigned(), Ordering::Relaxed);
     }
 }
 
@@ -102,6 +107,7 @@ impl Shared {
             counts: Counts::default(),
             session,
             touches: Mutex::default(),
+            notes: Mutex::default(),
             partials: Mutex::default(),
             hooks: Mutex::default(),
             lock,
@@ -118,6 +124,10 @@ impl Shared {
 
     pub(super) fn touches(&self) -> MutexGuard<'_, Touches> {
         self.touches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn partials(&self) -> MutexGuard<'_, Partials> {

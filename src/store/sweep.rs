@@ -11,7 +11,7 @@ use super::layout::unlink;
 use super::shared::Handle;
 use super::staged::remove_parked;
 use super::writer::Command;
-use super::{Error, catalog};
+use super::{Error, catalog, tables};
 use crate::digest::Digest;
 
 /// Files without a row are left alone this long, in seconds; a publication may be under way.
@@ -27,10 +27,12 @@ pub struct Swept {
     pub objects: usize,
     /// Files in `partial/` that nobody resumed.
     pub partials: usize,
+    /// Files in `tables/` of indices that no generation holds any more.
+    pub tables: usize,
 }
 
 pub(super) fn sweep(handle: &Handle) -> Result<Swept, Error> {
-    let mut swept = Swept { objects: 0, partials: partials(handle)? };
+    let mut swept = Swept { objects: 0, partials: partials(handle)?, tables: tables(handle)? };
     for first in 0..=u8::MAX {
         let started = Instant::now();
         let strangers = strangers(handle, first)?;
@@ -79,6 +81,22 @@ fn partials(handle: &Handle) -> Result<usize, Error> {
             remove_parked(handle, &parked);
             removed += 1;
         } else if shared.partials().is_garbage(name) {
+            unlink(&file.path());
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+/// Removes old tables that nobody will load; how many.
+fn tables(handle: &Handle) -> Result<usize, Error> {
+    let mut removed = 0;
+    for file in list(&handle.shared.layout.tables)?.into_iter().flatten().flatten() {
+        // A younger one's generation may be about to be adopted.
+        if age(handle, &file) >= OBJECT_AGE
+            && let Some(name) = file.file_name().to_str()
+            && tables::is_garbage(handle, name)?
+        {
             unlink(&file.path());
             removed += 1;
         }

@@ -28,5 +28,6 @@ pub(super) fn commit<T>(
     counts.bytes.fetch_add(change.bytes.cast_unsigned(), Ordering::Relaxed);
     counts.objects.fetch_add(change.objects.cast_unsigned(), Ordering::Relaxed);
     counts.evicted.fetch_add(change.evicted.cast_unsigned(), Ordering::Relaxed);
+    counts.held.fetch_add(change.held.cast_unsigned(), Ordering::Relaxed);
     Ok(value)
 }

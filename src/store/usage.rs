@@ -15,6 +15,8 @@ pub struct Usage {
     pub limit: Option<u64>,
     /// Free on the file system; 0 when it would not say.
     pub free: u64,
+    /// Of the stored bytes, those that eviction must leave alone.
+    pub held_bytes: u64,
     /// What must stay free there.
     pub min_free: u64,
     /// Evicted since the store was made.
@@ -32,6 +34,7 @@ pub(super) fn usage(shared: &Shared) -> Usage {
         objects: counts.objects.load(Ordering::Relaxed),
         limit: shared.limit,
         free: shared.free().unwrap_or(0),
+        held_bytes: counts.held.load(Ordering::Relaxed),
         min_free: shared.min_free,
         evicted_bytes: counts.evicted.load(Ordering::Relaxed),
         unfinished_bytes: counts.unfinished.load(Ordering::Relaxed),

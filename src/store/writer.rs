@@ -16,12 +16,13 @@ use rusqlite::Connection;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::catalog::{self, Totals};
+use super::change::Change;
 use super::evict::Evictions;
 use super::layout::unlink;
 use super::publish::{self, Named};
 use super::shared::{Reply, Shared};
 use super::transaction::commit;
-use super::{Blob, EntryKey, EntryMeta, Error, PartialMeta, Staged, blob};
+use super::{Blob, EntryKey, EntryMeta, Error, PartialMeta, Staged, blob, working_set};
 use crate::digest::Digest;
 
 /// Most commands in one transaction.
@@ -34,6 +35,8 @@ const FLUSH_EVERY: Duration = Duration::from_mins(1);
 pub(super) enum Command {
     /// Something that becomes rows.
     Write(Write),
+    /// Something with a transaction of its own.
+    Change(Change),
     /// Look at an object that may be damaged, and set it aside if it is.
     Inspect { digest: Digest, verdict: Verdict, reply: Reply<()> },
     /// Remove files in `objects/` that the catalog does not know; how many were removed.
@@ -81,8 +84,10 @@ pub(super) enum Write {
 /// A finished object on its way into the catalog.
 pub(super) struct Publication {
     pub(super) staged: Staged,
-    pub(super) key: EntryKey,
-    pub(super) meta: EntryMeta,
+    pub(super) digest: Digest,
+    pub(super) size: u64,
+    /// Where it is published, if anywhere yet.
+    pub(super) entry: Option<(EntryKey, EntryMeta)>,
     /// Its bytes are durable already.
     pub(super) flushed: bool,
     pub(super) reply: Reply<Blob>,
@@ -112,6 +117,7 @@ pub(super) struct Writer {
 #[derive(Default)]
 struct Batch {
     writes: Vec<Write>,
+    changes: Vec<Change>,
     inspect: Vec<(Digest, Verdict, Reply<()>)>,
     collect: Vec<(Vec<Digest>, Reply<usize>)>,
     tidy: bool,
@@ -178,6 +184,7 @@ impl Writer {
     fn sort_in(&mut self, command: Command, batch: &mut Batch) {
         match command {
             Command::Write(write) => batch.writes.push(write),
+            Command::Change(change) => batch.changes.push(change),
             Command::Inspect { digest, verdict, reply } => batch.inspect.push((digest, verdict, reply)),
             Command::Collect { digests, reply } => batch.collect.push((digests, reply)),
             Command::MakeRoom { bytes, reply } => self.evictions.make_room(bytes, reply),
@@ -197,6 +204,9 @@ impl Writer {
         let writes = std::mem::take(&mut batch.writes);
         if !writes.is_empty() {
             batch.tidy |= self.write(writes);
+        }
+        for change in batch.changes.drain(..) {
+            change(&self.shared, &mut self.connection);
         }
         for (digests, reply) in batch.collect.drain(..) {
             reply.answer(self.collect(&digests));
@@ -265,6 +275,10 @@ impl Writer {
                 );
             }
         }
+        if let Err(error) = working_set::flush(&self.shared, &mut self.connection) {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, "could not note which indices were asked for; trying again in a minute");
+        }
     }
 
     /// Folds the write-ahead log back into the database, so that the next start has nothing to read.
@@ -288,9 +302,11 @@ fn apply<'a>(
             if let Some(Err(error)) = named.next() {
                 return Ok(Err(error.clone()));
             }
-            let Publication { staged, key, meta, .. } = &**publication;
-            catalog::put_object(transaction, &meta.digest, meta.size, now, totals)?;
-            catalog::put_entry(transaction, key, meta)?;
+            let Publication { staged, digest, size, entry, .. } = &**publication;
+            catalog::put_object(transaction, digest, *size, now, totals)?;
+            if let Some((key, meta)) = entry {
+                catalog::put_entry(transaction, key, meta)?;
+            }
             if let Some(name) = staged.row() {
                 catalog::remove_partial(transaction, name)?;
             }
@@ -320,7 +336,7 @@ fn answer(
 ) -> bool {
     match write {
         Write::Publish(publication) => {
-            let Publication { mut staged, meta, reply, permit, .. } = *publication;
+            let Publication { mut staged, digest, size, reply, permit, .. } = *publication;
             // A publication that could not be named has that error as its outcome already.
             let named = named.next().and_then(Result::ok);
             let result = outcome.map(|()| {
@@ -330,7 +346,7 @@ fn answer(
                     staged.published();
                     staged.file()
                 };
-                Blob { file, size: meta.size, digest: meta.digest }
+                Blob { file, size, digest }
             });
             match &result {
                 Ok(_) => shared.counts.full.store(false, Ordering::Relaxed),

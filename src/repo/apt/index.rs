@@ -240,7 +240,9 @@ fn clean(path: &[u8]) -> Option<Cow<'_, str>> {
     if plain && !path.contains("//") && !path.contains("/.") && !path.starts_with('.') {
         return Some(Cow::Borrowed(path));
     }
-    RepoPath::from_decoded(path).ok().map(|path| Cow::Owned(path.as_str().to_owned()))
+    let path = RepoPath::from_decoded(path).ok()?;
+    // `.` respelled is the root, which is no file.
+    (!path.as_str().is_empty()).then(|| Cow::Owned(path.as_str().to_owned()))
 }
 
 #[cfg(test)]

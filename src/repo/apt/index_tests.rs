@@ -32,7 +32,8 @@ fn packages() {
              Package: slashes\nFilename: /pool//a/b.deb\nSize: 1\nSHA256: {EMPTY}\n\n\
              Package: weak\nFilename: weak.deb\nSize: 1\nMD5sum: 00\n\n\
              Package: out\nFilename: ../out.deb\nSize: 1\nSHA256: {EMPTY}\n\n\
-             Package: out\nFilename: a/./out.deb\nSize: 1\nSHA256: {EMPTY}\n\n\
+             Package: dots\nFilename: a/./dots.deb\nSize: 1\nSHA256: {EMPTY}\n\n\
+             Package: root\nFilename: ./.\nSize: 1\nSHA256: {EMPTY}\n\n\
              Package: big\nFilename: big.deb\nSize: 99999999999999999999\nSHA256: {EMPTY}\n\n\
              Package: none\nSize: 1\nSHA256: {EMPTY}\n\n\
              Package: broken\nFilename: broken.deb\nSize: 1\nSHA256: {}\n",
@@ -45,9 +46,10 @@ fn packages() {
             "pool/main/n/nano/nano_7.2-1_amd64.deb 690000 e3b0 nano 7.2-1 amd64",
             "flat_1_all.deb 5 512:abab flat 1 ",
             "pool/a/b.deb 1 e3b0 slashes  ",
+            "a/dots.deb 1 e3b0 dots  ",
         ]
     );
-    assert_eq!(count, Count { items: 3, skipped: 6 });
+    assert_eq!(count, Count { items: 4, skipped: 6 });
 }
 
 #[test]
@@ -111,6 +113,7 @@ proptest! {
         if let Some(path) = clean(path.as_bytes()) {
             let as_type = RepoPath::from_decoded(&path).unwrap();
             prop_assert_eq!(as_type.as_str(), &*path);
+            prop_assert!(!path.is_empty());
         }
     }
 

@@ -280,7 +280,9 @@ fn entry(line: &[u8], bad: impl Fn() -> ReleaseError) -> Result<(&[u8], u64, &st
     let path = std::str::from_utf8(path).map_err(|_| ReleaseError::BadPath(cut(path)))?;
     // Flat repositories are often listed with a leading `./`.
     let path = path.trim_start_matches("./");
-    if path.is_empty() || path.starts_with('/') || path.ends_with('/') || path.contains("//") {
+    // What `RepoPath` would respell is refused here, so that an entry is found under the path by which
+    // duplicates were sought and the list was sorted.
+    if path.split('/').any(|segment| matches!(segment, "" | ".")) {
         return Err(ReleaseError::BadPath(cut(path.as_bytes())));
     }
     let size = parse_size(size).ok_or_else(bad)?;

@@ -80,6 +80,7 @@ fn paths_that_are_taken(#[case] written: &str, #[case] path: &str) {
 #[case("main/")]
 #[case("./")]
 #[case("main/./Packages")]
+#[case("main/.")]
 #[case("main\\..\\Packages")]
 #[case("main/\u{7f}Packages")]
 fn paths_that_refuse_the_file(#[case] path: &str) {

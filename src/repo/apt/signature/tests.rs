@@ -190,26 +190,46 @@ fn weak_digests_sign_nothing_with_legacy_keys_either(#[case] hash: HashAlgorithm
     }
 }
 
-#[test]
-fn keys_bound_by_sha1_need_the_option() {
-    let key: openpgp::packet::Key<_, PrimaryRole> =
-        Key4::generate_ecc(true, Curve::Ed25519).map(openpgp::packet::Key::V4).unwrap();
-    let mut key = key;
+/// A key from day 0 whose only binding is made as told.
+fn bound_by(hash: HashAlgorithm, at: SystemTime) -> (Cert, KeyPair) {
+    let key = Key4::generate_ecc(true, Curve::Ed25519).unwrap();
+    let mut key: openpgp::packet::Key<_, PrimaryRole> = key.into();
     key.set_creation_time(day(0)).unwrap();
     let mut pair = key.clone().into_keypair().unwrap();
     let id = UserID::from("Old");
-    let cert = Cert::try_from(Packet::from(key.clone())).unwrap();
+    let cert = Cert::try_from(Packet::from(key)).unwrap();
     let binding = SignatureBuilder::new(SignatureType::PositiveCertification)
-        .set_hash_algo(HashAlgorithm::SHA1)
-        .set_signature_creation_time(day(0))
+        .set_hash_algo(hash)
+        .set_signature_creation_time(at)
         .unwrap()
         .set_key_flags(KeyFlags::empty().set_signing().set_certification())
         .unwrap();
     let binding = id.bind(&mut pair, &cert, binding).unwrap();
     let cert = cert.insert_packets([Packet::from(id), binding.into()]).unwrap().0;
+    (cert, pair)
+}
+
+#[test]
+fn keys_bound_by_sha1_need_the_option() {
+    let (cert, pair) = bound_by(HashAlgorithm::SHA1, day(0));
     let file = sign_all(vec![pair], HashAlgorithm::SHA256, day(1));
     assert_eq!(refusal(keyring(&[&cert]).verify_inline(&file, day(2))), [Verdict::WeakKey]);
     assert!(keyring(&[&cert]).with_legacy_sha1(true).verify_inline(&file, day(2)).is_ok());
+}
+
+/// A vendor prolonged its key and published it with the new binding alone, while the release file is
+/// from before. gpgv takes that.
+#[test]
+fn a_renewed_key_keeps_what_it_signed() {
+    let (cert, pair) = bound_by(HashAlgorithm::SHA256, day(5));
+    let ring = keyring(&[&cert]);
+    let file = sign_all(vec![pair.clone()], HashAlgorithm::SHA256, day(1));
+    assert_eq!(ring.verify_inline(&file, day(6)).unwrap().signers[0].verdict, Verdict::Good);
+    let changed = String::from_utf8(file.clone()).unwrap().replace("Origin: Test", "Origin: Tost");
+    assert_eq!(refusal(ring.verify_inline(changed.as_bytes(), day(6))), [Verdict::Forged]);
+    assert!(ring.verify_inline(&file, day(4)).is_err());
+    let weak = sign_all(vec![pair], HashAlgorithm::SHA1, day(1));
+    assert_eq!(refusal(ring.verify_inline(&weak, day(6))), [Verdict::Weak]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use openpgp::cert::amalgamation::key::ValidErasedKeyAmalgamation;
 use openpgp::cert::amalgamation::{ValidAmalgamation as _, ValidateAmalgamation as _};
 use openpgp::packet::key::PublicParts;
 use openpgp::parse::stream::{VerificationError, VerificationResult};
-use openpgp::policy::StandardPolicy;
+use openpgp::policy::{HashAlgoSecurity, Policy as _, StandardPolicy};
 use openpgp::types::RevocationStatus;
 
 /// Longest name shown, in characters.
@@ -120,7 +120,13 @@ impl Signer {
                 key(&ka, verdict)
             }
             Err(VerificationError::UnboundKey { sig, cert, error, .. }) => {
-                Self { fingerprint: issuer(sig), name: name(cert), verdict: of_key(&error) }
+                let renewed = error
+                    .chain()
+                    .any(|cause| matches!(cause.downcast_ref(), Some(openpgp::Error::NoBindingSignature(_))));
+                match renewed.then(|| rebound(sig, cert, policy, now)).flatten() {
+                    Some((ka, verdict)) => key(&ka, verdict),
+                    None => Self { fingerprint: issuer(sig), name: name(cert), verdict: of_key(&error) },
+                }
             }
             Err(VerificationError::MissingKey { sig, .. }) => {
                 Self { fingerprint: issuer(sig), name: None, verdict: Verdict::UnknownKey }
@@ -131,6 +137,36 @@ impl Signer {
             Err(_) => Self { fingerprint: String::new(), name: None, verdict: Verdict::Malformed },
         }
     }
+}
+
+/// Judges a signature that is older than what binds its key. Who prolongs a key often publishes it with
+/// the newest binding alone; the verifier then knows no binding at the time of the signature, while for
+/// `gpgv` the binding of today counts, as it does here.
+fn rebound<'a>(
+    signature: &openpgp::packet::Signature,
+    cert: &'a Cert,
+    policy: &'a StandardPolicy<'static>,
+    now: SystemTime,
+) -> Option<(ValidErasedKeyAmalgamation<'a, PublicParts>, Verdict)> {
+    let key = cert.keys().with_policy(policy, now).key_handles(signature.get_issuers()).next()?;
+    let verdict = match today(&key, policy, now) {
+        Verdict::Good => {
+            let made = signature.signature_creation_time()?;
+            if made < key.key().creation_time() {
+                Verdict::UnfitKey
+            } else if signature.signature_alive(now, None).is_err() {
+                Verdict::Expired
+            } else if signature.verify_document(key.key()).is_err() {
+                Verdict::Forged
+            } else if policy.signature(signature, HashAlgoSecurity::CollisionResistance).is_err() {
+                Verdict::Weak
+            } else {
+                Verdict::Good
+            }
+        }
+        ended => ended,
+    };
+    Some((key, verdict))
 }
 
 /// What a key that was fine when it signed is worth now. The verifier looks at the time of the signature

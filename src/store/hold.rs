@@ -1,0 +1,73 @@
+//! Which objects must not be evicted, because a generation needs them.
+//!
+//! `hold` says who holds what. Beside it every object carries a mark, so that eviction walks an index of
+//! only those that may go, and however many are held costs it nothing. The mark is derived: whoever
+//! writes one of the two writes both, in the same transaction. A hold outlives its object: one that was
+//! damaged and came again is held again.
+
+use rusqlite::{Connection, OptionalExtension as _, Result, params};
+
+use super::catalog::{self, Totals};
+use crate::digest::Digest;
+
+pub(super) const MARK: &str = "UPDATE object SET held = 1 WHERE digest = ?1 AND held = 0 RETURNING size";
+pub(super) const UNMARK: &str = "UPDATE object SET held = 0 WHERE digest = ?1 AND held = 1 \
+     AND NOT EXISTS (SELECT 1 FROM hold WHERE hold.digest = ?1) RETURNING size";
+pub(super) const HELD_BY: &str = "SELECT digest FROM hold WHERE generation = ?1";
+pub(super) const RELEASE: &str = "DELETE FROM hold WHERE generation = ?1";
+pub(super) const IS_HELD: &str = "SELECT 1 FROM hold WHERE digest = ?1 LIMIT 1";
+
+/// The first of the objects that is not here.
+pub(super) fn missing(connection: &Connection, objects: &[Digest]) -> Result<Option<Digest>> {
+    for digest in objects {
+        if catalog::object(connection, digest)?.is_none() {
+            return Ok(Some(*digest));
+        }
+    }
+    Ok(None)
+}
+
+/// Holds objects for a generation.
+pub(super) fn hold(
+    connection: &Connection,
+    generation: i64,
+    objects: &[Digest],
+    totals: &mut Totals,
+) -> Result<()> {
+    let mut insert = connection.prepare_cached("INSERT INTO hold VALUES (?1, ?2) ON CONFLICT DO NOTHING")?;
+    for digest in objects {
+        insert.execute(params![generation, digest.as_bytes().as_slice()])?;
+        if let Some(size) = mark(connection, MARK, digest)? {
+            totals.held += size;
+        }
+    }
+    Ok(())
+}
+
+/// Lets go of everything that a generation held.
+pub(super) fn release(connection: &Connection, generation: i64, totals: &mut Totals) -> Result<()> {
+    let objects: Vec<Digest> = connection
+        .prepare_cached(HELD_BY)?
+        .query_map([generation], |row| Ok(Digest::from_bytes(row.get(0)?)))?
+        .collect::<Result<_>>()?;
+    connection.prepare_cached(RELEASE)?.execute([generation])?;
+    for digest in &objects {
+        if let Some(size) = mark(connection, UNMARK, digest)? {
+            totals.held -= size;
+        }
+    }
+    Ok(())
+}
+
+/// Whether anything holds the object, be it here or not.
+pub(super) fn is_held(connection: &Connection, digest: &Digest) -> Result<bool> {
+    connection.prepare_cached(IS_HELD)?.exists([digest.as_bytes().as_slice()])
+}
+
+/// The object's size, if its mark changed.
+fn mark(connection: &Connection, statement: &str, digest: &Digest) -> Result<Option<i64>> {
+    connection
+        .prepare_cached(statement)?
+        .query_row([digest.as_bytes().as_slice()], |row| row.get(0))
+        .optional()
+}
