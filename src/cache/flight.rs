@@ -9,7 +9,6 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::entry::Entry;
@@ -17,11 +16,7 @@ use super::failure::Failure;
 use super::policy::NotStored;
 use super::validators::Validators;
 use crate::outcome::Class;
-use crate::store::{EntryKey, read_at};
-
-/// Most bytes handed to a client's connection at a time. With one such piece per reader under way, a
-/// flight's readers cost this much memory each at the most.
-pub const PIECE: usize = 64 * 1024;
+use crate::store::EntryKey;
 
 /// What upstream said about the body, before its bytes.
 #[derive(Debug, Clone)]
@@ -170,7 +165,7 @@ impl Flight {
     pub fn reader(self: &Arc<Self>, head: &Arc<Head>, first: u64, last: Option<u64>) -> Reader {
         Reader {
             watcher: self.state.subscribe(),
-            flight: Arc::clone(self),
+            _flight: Arc::clone(self),
             head: Arc::clone(head),
             position: first,
             last,
@@ -205,7 +200,8 @@ pub enum Cut {
 /// Follows a flight from one position.
 #[derive(Debug)]
 pub struct Reader {
-    flight: Arc<Flight>,
+    /// Keeps the watched state from being closed.
+    _flight: Arc<Flight>,
     watcher: watch::Receiver<State>,
     head: Arc<Head>,
     position: u64,
@@ -214,12 +210,13 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// The next piece, or `None` at the end. Waits while the flight has nothing new; a dropped future
+    /// The position and length of the next piece of the head's file, at most `most` bytes, or `None` at
+    /// the end. Waits while the flight has nothing new; a dropped future
     /// leaves the reader where it was.
     ///
     /// # Errors
     /// The flight ended before the bytes that were wanted.
-    pub async fn next(&mut self) -> Result<Option<Bytes>, Cut> {
+    pub async fn next(&mut self, most: usize) -> Result<Option<(u64, usize)>, Cut> {
         loop {
             if self.last.is_some_and(|last| self.position > last) {
                 return Ok(None);
@@ -230,13 +227,10 @@ impl Reader {
             };
             let until = self.last.map_or(available, |last| available.min(last + 1));
             if until > self.position {
-                let length = usize::try_from(until - self.position).unwrap_or(PIECE).min(PIECE);
-                let piece = read_at(&self.head.file, self.position, length).await.map_err(|error| {
-                    tracing::warn!(%error, path = %self.flight.key.path, "a file in transfer cannot be read");
-                    Cut::Failed(Failure::Store(error.to_string().into()))
-                })?;
-                self.position += piece.len() as u64;
-                return Ok(Some(piece));
+                let length = usize::try_from(until - self.position).unwrap_or(most).min(most);
+                let position = self.position;
+                self.position += length as u64;
+                return Ok(Some((position, length)));
             }
             match end {
                 _ if complete => return Ok(None),

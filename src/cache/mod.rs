@@ -32,7 +32,7 @@ pub use conditions::{ByteRange, Conditions, Verdict};
 pub use direct::PassRequest;
 pub use entry::Entry;
 pub use failure::Failure;
-pub use flight::{Cut, Flight, FlightStatus, Head, PIECE, Reader};
+pub use flight::{Cut, Flight, FlightStatus, Head, Reader};
 pub use lookup::{Cache, Parts};
 pub use refresh::load_keyrings;
 pub use validators::Validators;

@@ -1,7 +1,8 @@
-//! One line and one count for each request, written when its body has ended.
+//! One line and one count for each request, written when the last byte of its answer was.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode};
@@ -10,7 +11,8 @@ use super::io::Exchange;
 use crate::outcome::{Outcome, Source};
 use crate::telemetry::Metrics;
 
-/// What is noted about one request. Dropping it closes the account.
+/// What is noted about one request. The body and its pieces share it; when the last of them is dropped,
+/// because it was written or because the client has left, the account is closed.
 pub(super) struct Account {
     pub(super) metrics: Metrics,
     pub(super) exchange: Arc<Exchange>,
@@ -30,8 +32,8 @@ pub(super) struct Account {
     pub(super) answered: Option<Duration>,
     /// Only the end of the connection tells the client where the body ends (HTTP/1.0 without a length).
     pub(super) unframed: bool,
-    bytes: u64,
-    cut: Option<Box<str>>,
+    bytes: AtomicU64,
+    cut: Mutex<Option<Box<str>>>,
 }
 
 impl Account {
@@ -59,19 +61,19 @@ impl Account {
             started: Instant::now(),
             answered: None,
             unframed: false,
-            bytes: 0,
-            cut: None,
+            bytes: AtomicU64::new(0),
+            cut: Mutex::new(None),
         }
     }
 
-    /// So many bytes of the body went to the connection.
-    pub(super) const fn sent(&mut self, bytes: u64) {
-        self.bytes += bytes;
+    /// So many bytes of the body were written to the connection.
+    pub(super) fn sent(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// The body was cut short.
-    pub(super) fn cut(&mut self, why: &str) {
-        self.cut = Some(why.into());
+    pub(super) fn cut(&self, why: &str) {
+        *self.cut.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.into());
         if self.unframed {
             self.exchange.abort();
         }
@@ -82,11 +84,13 @@ impl Drop for Account {
     fn drop(&mut self) {
         self.exchange.finish();
         let took = self.started.elapsed();
+        let bytes = *self.bytes.get_mut();
         let repo = self.repo.as_deref().unwrap_or("-");
         self.metrics.request(repo, self.outcome, took);
-        self.metrics.served(repo, self.source, self.bytes);
+        self.metrics.served(repo, self.source, bytes);
         if self.log {
             let answered = self.answered.unwrap_or(took);
+            let cut = self.cut.get_mut().unwrap_or_else(PoisonError::into_inner).as_deref();
             tracing::info!(
                 target: "lumbung::access",
                 client = %self.client,
@@ -95,10 +99,10 @@ impl Drop for Account {
                 repo,
                 status = self.status.as_u16(),
                 outcome = self.outcome.as_str(),
-                bytes = self.bytes,
+                bytes,
                 head_ms = milliseconds(answered),
                 ms = milliseconds(took),
-                cut = self.cut.as_deref(),
+                cut,
                 "request"
             );
         }

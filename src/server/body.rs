@@ -9,9 +9,9 @@ use bytes::{Buf, Bytes};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::access_log::Account;
-use crate::cache::{ByteRange, Cache, Cut, Entry, PIECE, Reader};
+use super::part::{Chunk, Holder, LONGEST};
+use crate::cache::{ByteRange, Cache, Cut, Entry, Reader};
 use crate::repo::Resource;
-use crate::store::{read_at, try_read_at};
 use crate::upstream;
 
 /// A body was cut short. hyper closes the connection, so that a short body never looks complete.
@@ -19,7 +19,6 @@ use crate::upstream;
 #[error("{0}")]
 pub(super) struct BodyError(String);
 
-type Piece = Result<Bytes, BodyError>;
 type Pending<T> = Pin<Box<dyn Future<Output = T> + Send + Sync>>;
 
 /// Where the bytes come from.
@@ -48,9 +47,15 @@ impl Content {
 
 /// One step of a stream: a piece and how to go on.
 pub(super) enum Step {
-    Piece(Bytes, Source),
+    Piece(Piece, Source),
     End,
     Cut(BodyError),
+}
+
+/// Some bytes of a stream.
+pub(super) enum Piece {
+    Here(Bytes),
+    InFile { holder: Holder, position: u64, length: usize },
 }
 
 /// What a stream reads from. It travels through the step that reads.
@@ -59,49 +64,41 @@ pub(super) enum Source {
     Upstream { body: upstream::Body, skip: u64, left: Option<u64> },
 }
 
-/// A part of a stored object, read piece by piece.
+/// A part of a stored object, given away piece by piece.
 pub(super) struct Stored {
     entry: Arc<Entry>,
     position: u64,
     end: u64,
-    /// A piece that is not in memory and comes from the disk.
-    reading: Option<Pending<std::io::Result<Bytes>>>,
 }
 
 impl Stored {
-    pub(super) fn new(entry: Arc<Entry>, range: ByteRange) -> Self {
-        Self { entry, position: range.first, end: range.last + 1, reading: None }
+    pub(super) const fn new(entry: Arc<Entry>, range: ByteRange) -> Self {
+        Self { entry, position: range.first, end: range.last + 1 }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece>> {
-        if self.position >= self.end {
-            return Poll::Ready(None);
+    fn next(&mut self) -> Option<Piece> {
+        let position = self.position;
+        let length = usize::try_from(self.end - position).unwrap_or(LONGEST).min(LONGEST);
+        self.position += length as u64;
+        let holder = Holder::Stored(Arc::clone(&self.entry));
+        (length > 0).then_some(Piece::InFile { holder, position, length })
+    }
+}
+
+impl Piece {
+    const fn len(&self) -> usize {
+        match self {
+            Self::Here(bytes) => bytes.len(),
+            Self::InFile { length, .. } => *length,
         }
-        let result = if let Some(reading) = &mut self.reading {
-            std::task::ready!(reading.as_mut().poll(cx))
-        } else {
-            let length = usize::try_from(self.end - self.position).unwrap_or(PIECE).min(PIECE);
-            match try_read_at(&self.entry.blob.file, self.position, length) {
-                Ok(Some(bytes)) => Ok(bytes),
-                Err(error) => Err(error),
-                Ok(None) => {
-                    let (file, position) = (Arc::clone(&self.entry.blob.file), self.position);
-                    self.reading = Some(Box::pin(async move { read_at(&file, position, length).await }));
-                    return self.poll(cx);
-                }
-            }
-        };
-        self.reading = None;
-        Poll::Ready(Some(match result {
-            Ok(bytes) => {
-                self.position += bytes.len() as u64;
-                Ok(bytes)
-            }
-            Err(error) => {
-                tracing::error!(%error, object = %self.entry.meta.digest, "a stored object cannot be read");
-                Err(BodyError(format!("a stored object cannot be read: {error}")))
-            }
-        }))
+    }
+
+    fn into_chunk(self, account: &Arc<Account>) -> Chunk {
+        let account = Arc::clone(account);
+        match self {
+            Self::Here(bytes) => Chunk::new(bytes, account),
+            Self::InFile { holder, position, length } => Chunk::of_file(holder, position, length, account),
+        }
     }
 }
 
@@ -112,8 +109,12 @@ impl Source {
 
     async fn step(self) -> Step {
         match self {
-            Self::Flight { mut reader, cache, resource } => match reader.next().await {
-                Ok(Some(bytes)) => Step::Piece(bytes, Self::Flight { reader, cache, resource }),
+            Self::Flight { mut reader, cache, resource } => match reader.next(LONGEST).await {
+                Ok(Some((position, length))) => {
+                    let holder = Holder::Growing(Arc::clone(&reader.head().file));
+                    let piece = Piece::InFile { holder, position, length };
+                    Step::Piece(piece, Self::Flight { reader, cache, resource })
+                }
                 Ok(None) => Step::End,
                 Err(Cut::Failed(failure)) => Step::Cut(BodyError(failure.to_string())),
                 Err(Cut::Unstored) => {
@@ -142,7 +143,7 @@ impl Source {
                             continue;
                         }
                         let left = left.map(|left| left - bytes.len() as u64);
-                        break Step::Piece(bytes, Self::Upstream { body, skip, left });
+                        break Step::Piece(Piece::Here(bytes), Self::Upstream { body, skip, left });
                     }
                 }
             },
@@ -150,56 +151,49 @@ impl Source {
     }
 }
 
-/// A response body with its account, which is closed when the body is dropped: at its end, or when the
-/// client has left.
+/// A response body with its account.
 pub(super) struct Body {
     content: Content,
-    account: Account,
+    account: Arc<Account>,
 }
 
 impl Body {
-    pub(super) const fn new(content: Content, account: Account) -> Self {
-        Self { content, account }
+    pub(super) fn new(content: Content, account: Account) -> Self {
+        Self { content, account: Arc::new(account) }
     }
 }
 
 impl HttpBody for Body {
-    type Data = Bytes;
+    type Data = Chunk;
     type Error = BodyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    ) -> Poll<Option<Result<Frame<Chunk>, BodyError>>> {
         let this = self.get_mut();
         let piece = match &mut this.content {
             Content::Empty => None,
-            Content::Text(text) => (!text.is_empty()).then(|| Ok(std::mem::take(text))),
-            Content::Stored(stored) => std::task::ready!(stored.poll(cx)),
+            Content::Text(text) => (!text.is_empty()).then(|| Piece::Here(std::mem::take(text))),
+            Content::Stored(stored) => stored.next(),
             Content::Stream { next, size } => match std::task::ready!(next.as_mut().poll(cx)) {
-                Step::Piece(bytes, source) => {
-                    let size = size.map(|size| size.saturating_sub(bytes.len() as u64));
+                Step::Piece(piece, source) => {
+                    let size = size.map(|size| size.saturating_sub(piece.len() as u64));
                     this.content = source.into_content(size);
-                    Some(Ok(bytes))
+                    Some(piece)
                 }
                 Step::End => {
                     this.content = Content::Empty;
                     None
                 }
-                Step::Cut(error) => Some(Err(error)),
+                Step::Cut(error) => {
+                    this.account.cut(&error.to_string());
+                    this.content = Content::Empty;
+                    return Poll::Ready(Some(Err(error)));
+                }
             },
         };
-        Poll::Ready(piece.map(|piece| match piece {
-            Ok(bytes) => {
-                this.account.sent(bytes.len() as u64);
-                Ok(Frame::data(bytes))
-            }
-            Err(error) => {
-                this.account.cut(&error.to_string());
-                this.content = Content::Empty;
-                Err(error)
-            }
-        }))
+        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece.into_chunk(&this.account)))))
     }
 
     fn is_end_stream(&self) -> bool {

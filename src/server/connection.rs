@@ -22,6 +22,7 @@ use super::client_script::ClientRepo;
 use super::config::Config;
 use super::handler::{Connection, Shared};
 use super::io::{ClientIo, Exchange, Limits};
+use super::part::Blank;
 use super::route::Router;
 use crate::cache::Cache;
 use crate::clock::Clock;
@@ -91,6 +92,7 @@ struct Door {
     shared: Arc<Shared>,
     clients: Vec<IpNet>,
     limits: Limits,
+    blank: Blank,
     places: Arc<Semaphore>,
     per_client: usize,
     present: Arc<Mutex<HashMap<IpAddr, usize>>>,
@@ -151,6 +153,7 @@ impl Server {
                 stall: config.stall_timeout,
                 head_size: config.max_header_size,
             },
+            blank: Blank::new(),
             places: Arc::new(Semaphore::new(config.max_connections)),
             per_client: config.max_connections_per_client,
             present: Arc::default(),
@@ -222,7 +225,7 @@ impl Door {
         let local = SocketAddr::new(local.ip().to_canonical(), local.port());
         // Small answers must not wait for acknowledgements of others.
         let _ = stream.set_nodelay(true);
-        let exchange = Arc::new(Exchange::default());
+        let exchange = Arc::new(Exchange::new(self.blank.clone()));
         let connection = Connection {
             shared: Arc::clone(&self.shared),
             exchange: Arc::clone(&exchange),

@@ -24,6 +24,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use super::connection::Presence;
+use super::part::{Blank, Parts};
+use super::transmit::Transmit;
 
 /// Bytes read ahead of hyper at most: some forty request heads of apt.
 const AHEAD: usize = 16 * 1024;
@@ -47,7 +49,7 @@ pub(super) struct Limits {
 }
 
 /// What the request handler tells the byte stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Exchange {
     /// Requests that hyper has handed to the handler.
     started: AtomicU32,
@@ -57,9 +59,21 @@ pub(super) struct Exchange {
     tunnel: AtomicBool,
     /// Set when the connection must not end in order.
     aborted: AtomicBool,
+    /// What response bodies give to be sent from files.
+    pub(super) parts: Arc<Parts>,
 }
 
 impl Exchange {
+    pub(super) fn new(blank: Blank) -> Self {
+        Self {
+            started: AtomicU32::new(0),
+            finished: AtomicU32::new(0),
+            tunnel: AtomicBool::new(false),
+            aborted: AtomicBool::new(false),
+            parts: Arc::new(Parts::new(blank)),
+        }
+    }
+
     pub(super) fn start(&self) {
         self.started.fetch_add(1, Ordering::Relaxed);
     }
@@ -89,6 +103,7 @@ pub(super) type OnAhead = Box<dyn Fn(&[u8]) + Send + Sync>;
 /// A client's connection.
 pub(super) struct ClientIo {
     stream: TcpStream,
+    transmit: Transmit,
     exchange: Arc<Exchange>,
     limits: Limits,
     ahead: BytesMut,
@@ -120,6 +135,7 @@ impl ClientIo {
     ) -> Self {
         Self {
             stream,
+            transmit: Transmit::new(Arc::clone(&exchange.parts)),
             exchange,
             limits,
             ahead: BytesMut::new(),
@@ -222,6 +238,11 @@ impl ClientIo {
                 Poll::Ready(Ok(count))
             }
             Poll::Pending if self.exchange.tunnel.load(Ordering::Relaxed) => Poll::Pending,
+            // Neither the disk nor other clients' turns are this client's fault.
+            Poll::Pending if !self.transmit.waits_for_client() => {
+                self.blocked_since = None;
+                Poll::Pending
+            }
             Poll::Pending => {
                 let since = *self.blocked_since.get_or_insert_with(Instant::now);
                 self.expire(since + self.limits.stall, cx).map(Err)
@@ -282,9 +303,8 @@ impl Read for ClientIo {
 
 impl Write for ClientIo {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let result = Pin::new(&mut this.stream).poll_write(cx, bytes);
-        this.wrote(result, cx)
+        // By the same way as the others: a part of a file must not be taken for bytes.
+        self.poll_write_vectored(cx, &[io::IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -293,7 +313,7 @@ impl Write for ClientIo {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let result = Pin::new(&mut this.stream).poll_write_vectored(cx, slices);
+        let result = this.transmit.poll(&mut this.stream, cx, slices);
         this.wrote(result, cx)
     }
 

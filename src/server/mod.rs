@@ -3,7 +3,8 @@
 //! [`connection`] accepts within bounds and hands each connection to hyper over [`io`], which keeps the
 //! time-outs and reads a client's pipelined requests ahead. [`handler`] takes one request through
 //! [`route`] (what is asked for, or why not), the [cache](crate::cache), and [`respond`] (status and
-//! headers) to a [`body`]. Status codes and the words for failures are chosen in [`error`] alone. Each
+//! headers) to a [`body`]. What a body sends from files is a [`part`], which [`transmit`] has the kernel
+//! send. Status codes and the words for failures are chosen in [`error`] alone. Each
 //! request leaves one line in the [`access_log`].
 
 mod access_log;
@@ -16,8 +17,10 @@ mod error;
 mod handler;
 mod io;
 mod page;
+mod part;
 mod respond;
 mod route;
+mod transmit;
 mod tunnel;
 
 pub use config::Config;
