@@ -112,7 +112,7 @@ async fn an_adoption_that_fails_half_way_did_not_happen() {
     let last = object(&store, "333").await;
     let error = store.adopt(suite("dists/noble", text), vec![last]).await.unwrap_err();
     assert!(matches!(error, Error::Catalog { .. }), "{error}");
-    assert_eq!(store.generations().unwrap(), [first.clone()]);
+    assert_eq!(store.generations().unwrap(), [first]);
     assert_eq!(store.usage().held_bytes, 1);
     home.catalog().execute_batch("DROP TRIGGER broken").unwrap();
     let second = store.adopt(suite("dists/noble", text), vec![last]).await.unwrap();
