@@ -23,6 +23,6 @@ mod route;
 mod transmit;
 mod tunnel;
 
-pub use config::Config;
+pub use config::{Config, Office};
 pub(crate) use connection::cannot_listen;
 pub use connection::{Parts, Server};

@@ -265,10 +265,11 @@ fn load_keyring(repository: &Repository) -> Keyring {
             },
         }
     }
-    Keyring::load(&files).unwrap_or_else(|error| {
+    let keyring = Keyring::load(&files).unwrap_or_else(|error| {
         tracing::error!(repo = %repository.name(), %error, "no keyring: every release file will be refused");
         Keyring::default()
-    })
+    });
+    keyring.with_legacy_sha1(repository.config.legacy_sha1)
 }
 
 /// The public keys of the archives that this program knows, for machines where the distribution's package
