@@ -17,4 +17,4 @@ mod view;
 pub use channel::{Channel, Config as ChannelConfig, InvalidChannel};
 pub use generation::{Form, Generation};
 pub use resolve::{Known, Resolution, known_index};
-pub use view::{Suite, Suites, View};
+pub use view::{Finding, Pinned, Suite, Suites, View};

@@ -150,11 +150,10 @@ impl Cache {
         release: &Release,
     ) -> Result<(), Failure> {
         let used = self.used(repository, folder).await?;
-        let places = release.acquire_by_hash;
         let wanted = used
             .iter()
             .filter_map(|path| release.find(path))
-            .map(|listed| known_index(folder, places, listed));
+            .map(|listed| known_index(folder, release, listed));
         let mut fetched = futures_util::stream::iter(wanted.collect::<Vec<_>>())
             .map(|known| self.obtain(repository, known))
             .buffer_unordered(AT_ONCE);
@@ -229,7 +228,7 @@ impl Cache {
         let row = store.adopt(new, held).await.map_err(|error| Failure::store(&error))?;
         tracing::info!(repo = %repository.name(), suite = %folder, generation = row.id, "a new generation is current");
         let check = self.checked(repository, folder, None);
-        let generation = Arc::new(Generation { row, release });
+        let generation = Arc::new(Generation::new(row, release));
         self.0.suites.change(repository.index, |view| view.adopt(Arc::clone(&generation), check.clone()));
         self.save_check(check).await;
         Ok(())
