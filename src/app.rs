@@ -18,7 +18,7 @@ use crate::cache::{self, Cache, FlightStatus};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::repo::Repositories;
-use crate::server::{self, Server, admin};
+use crate::server::{self, Server, admin, api};
 use crate::status::{self, Status};
 use crate::store::Store;
 use crate::tasks::Tasks;
@@ -41,6 +41,7 @@ pub struct App {
     admin: TcpListener,
     admin_address: SocketAddr,
     state: admin::AdminState,
+    api: api::ApiState,
     store: Store,
     tasks: Tasks,
 }
@@ -82,6 +83,7 @@ impl App {
             store: store.clone(),
             client,
             repositories: Arc::clone(&repositories),
+            channels: config.channels.clone(),
             metrics: metrics.clone(),
             clock: clock.clone(),
             tasks: tasks.clone(),
@@ -93,8 +95,11 @@ impl App {
         tokio::task::spawn_blocking(move || restored.restore()).await?.context("reading the suites")?;
         tasks.spawn(cache.clone().tend_suites());
         let admin_config = config.server.admin;
+        let token = store.admin_token().to_owned();
         let server = Server::bind(server::Parts {
             config: config.server,
+            channels: config.channels.iter().map(|channel| Arc::clone(&channel.name)).collect(),
+            offices: config.offices,
             repositories: Arc::clone(&repositories),
             cache: cache.clone(),
             metrics: metrics.clone(),
@@ -106,6 +111,7 @@ impl App {
             .await
             .map_err(|error| anyhow::anyhow!(server::cannot_listen(admin_config, &error, "admin")))?;
         let admin_address = admin.local_addr()?;
+        let api = api::ApiState::new(cache.clone(), server.explainer(), &token);
         let facts = Facts {
             started,
             config: config.origin,
@@ -119,7 +125,7 @@ impl App {
         };
         let state =
             admin::AdminState { status: Arc::new(move || facts.status()), metrics, ready: Arc::default() };
-        Ok(Self { server, admin, admin_address, state, store, tasks })
+        Ok(Self { server, admin, admin_address, state, api, store, tasks })
     }
 
     /// Where clients are served, with the ports that the system chose.
@@ -140,14 +146,15 @@ impl App {
     /// # Errors
     /// A part ended that should not have.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { server, admin, admin_address, state, store, tasks } = self;
+        let Self { server, admin, admin_address, state, api, store, tasks } = self;
         for address in server.addresses() {
             tracing::info!(%address, "listening");
         }
         tracing::info!(address = %admin_address, "listening for administrators");
         let stop = CancellationToken::new();
         let admin_stop = tasks.clone();
-        let router = admin::router(state.clone());
+        let router = admin::with(state.clone(), api::router(api));
+        let router = router.into_make_service_with_connect_info::<SocketAddr>();
         tasks.spawn(async move {
             let serving =
                 axum::serve(admin, router).with_graceful_shutdown(async move { admin_stop.stopping().await });
@@ -235,6 +242,7 @@ impl Facts {
                 name: repository.name().to_string(),
                 kind: repository.config.kind.as_str().to_owned(),
                 trust: repository.config.trust.as_str().to_owned(),
+                legacy_sha1: repository.config.legacy_sha1,
                 upstreams: self
                     .cache
                     .mirrors(repository.index)
@@ -267,6 +275,7 @@ impl Facts {
                 full: usage.full,
             },
             repos,
+            suites: self.cache.suites(),
             totals,
         }
     }

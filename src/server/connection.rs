@@ -19,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::client_script::ClientRepo;
-use super::config::Config;
+use super::config::{Config, Office};
+use super::explain::Explainer;
 use super::handler::{Connection, Shared};
 use super::io::{ClientIo, Exchange, Limits};
 use super::part::Blank;
@@ -44,6 +45,10 @@ const TOO_MANY: &[u8] = b"HTTP/1.1 503 Too many connections from your address\r\
 pub struct Parts {
     /// Bounds and networks.
     pub config: Config,
+    /// Names of the channels beside `live`.
+    pub channels: Vec<Arc<str>>,
+    /// Who sees which of them without asking for it.
+    pub offices: Vec<Office>,
     /// What is served.
     pub repositories: Arc<Repositories>,
     /// Where it comes from.
@@ -61,6 +66,7 @@ pub struct Server {
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
     door: Arc<Door>,
+    explainer: Explainer,
     grace: Duration,
 }
 
@@ -111,7 +117,7 @@ impl Server {
     /// # Errors
     /// An address cannot be bound; the text names it.
     pub async fn bind(parts: Parts) -> Result<Self, std::io::Error> {
-        let Parts { config, repositories, cache, metrics, clock, tasks } = parts;
+        let Parts { config, channels, offices, repositories, cache, metrics, clock, tasks } = parts;
         let mut listeners = Vec::new();
         let mut addresses = Vec::new();
         for address in &config.listen {
@@ -128,13 +134,10 @@ impl Server {
             config.public_url.as_deref().and_then(|url| url.parse().ok());
         let client_repos =
             repositories.list().iter().map(|repository| ClientRepo::from(&repository.config)).collect();
+        let router = Arc::new(Router::new(repositories, &config, channels, &offices));
         let shared = Shared {
-            router: Router {
-                repositories,
-                tunnels: config.tunnels,
-                own: public_url.as_ref().map(|url| url.origin.clone()),
-            },
-            cache,
+            router: Arc::clone(&router),
+            cache: cache.clone(),
             metrics: metrics.clone(),
             clock,
             tasks,
@@ -159,13 +162,20 @@ impl Server {
             present: Arc::default(),
             metrics,
         };
-        Ok(Self { listeners, addresses, door: Arc::new(door), grace: config.shutdown_grace })
+        let explainer = Explainer::new(router, cache);
+        Ok(Self { listeners, addresses, door: Arc::new(door), explainer, grace: config.shutdown_grace })
     }
 
     /// Where clients are served, with the ports that the system chose.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// What explains the answers that clients get.
+    #[must_use]
+    pub fn explainer(&self) -> Explainer {
+        self.explainer.clone()
     }
 
     /// Serves until `stop`, then accepts no more, lets responses in progress end, and gives up on them

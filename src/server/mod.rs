@@ -9,11 +9,13 @@
 
 mod access_log;
 pub mod admin;
+pub mod api;
 mod body;
 pub mod client_script;
 mod config;
 mod connection;
 mod error;
+mod explain;
 mod handler;
 mod io;
 mod page;
@@ -26,3 +28,4 @@ mod tunnel;
 pub use config::{Config, Office};
 pub(crate) use connection::cannot_listen;
 pub use connection::{Parts, Server};
+pub use explain::{Explainer, Unexplained};

@@ -226,12 +226,12 @@ impl View {
         self.changed = true;
     }
 
-    /// Forgets older generations.
-    pub fn drop_older(&mut self, folder: &str, gone: &[i64]) {
-        if let Some(suite) = self.suites.get_mut(folder) {
+    /// Forgets older generations, of whatever suite.
+    pub fn drop_older(&mut self, gone: &[i64]) {
+        for suite in self.suites.values_mut() {
             suite.older.retain(|generation| !gone.contains(&generation.row.id));
-            self.changed = true;
         }
+        self.changed = true;
     }
 
     /// Replaces the current generation by the same one with more forms of its release file.
@@ -284,10 +284,15 @@ impl View {
         }
     }
 
-    /// Forgets the tables of indices that `needed` does not want any more.
-    pub fn retain_tables(&mut self, needed: impl Fn(&Digest) -> bool) {
+    /// Forgets the tables of indices that no generation here lists.
+    pub fn drop_tables(&mut self) {
+        let suites = &self.suites;
+        let listed = |listing: &Listing| {
+            let mut all = suites.values().flat_map(|suite| std::iter::once(&suite.current).chain(&suite.older));
+            all.any(|generation| generation.has_index(&listing.index))
+        };
         for listings in self.tables.values_mut() {
-            listings.retain(|listing| needed(&listing.index));
+            listings.retain(listed);
         }
         self.changed = true;
     }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderValue};
 
+use crate::cache::events::EventKind;
 use crate::cache::failure::Failure;
 use crate::cache::lookup::Cache;
 use crate::clock;
@@ -193,7 +194,8 @@ impl Cache {
         .map_err(|_| Failure::Stopping)?;
         judged.map_err(|why| {
             self.0.parts.metrics.verify_failure(repository.name(), "signature");
-            tracing::warn!(repo = %repository.name(), %upstream, %why, "a release file was refused");
+            let text = format!("a release file of {upstream} was refused: {why}");
+            self.tell(EventKind::VerifyFailure, repository.name(), "", text);
             Failure::Untrusted { upstream, why: why.into() }
         })
     }
