@@ -18,7 +18,7 @@ use crate::cache::{self, Cache, FlightStatus};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::repo::Repositories;
-use crate::server::{self, Server, admin, api};
+use crate::server::{self, Explainer, Server, admin, api};
 use crate::status::{self, Status};
 use crate::store::Store;
 use crate::tasks::Tasks;
@@ -70,29 +70,7 @@ impl App {
         store: Store,
         started: (Instant, i64),
     ) -> anyhow::Result<Self> {
-        let repositories = Arc::new(Repositories::new(config.repos));
-        let names: Vec<_> =
-            repositories.list().iter().map(|repository| Arc::clone(repository.name())).collect();
-        let metrics = Metrics::new(&names);
-        let tasks = Tasks::new();
-        let client =
-            Client::new(&config.upstream, &repositories.origins()).context("upstream connections")?;
-        let listed = Arc::clone(&repositories);
-        let keyrings = tokio::task::spawn_blocking(move || cache::load_keyrings(listed.list())).await?;
-        let parts = cache::Parts {
-            store: store.clone(),
-            client,
-            repositories: Arc::clone(&repositories),
-            channels: config.channels.clone(),
-            metrics: metrics.clone(),
-            clock: clock.clone(),
-            tasks: tasks.clone(),
-            retries: config.upstream.retries,
-            patience: config.upstream.patience,
-        };
-        let cache = Cache::new(parts, keyrings);
-        let restored = cache.clone();
-        tokio::task::spawn_blocking(move || restored.restore()).await?.context("reading the suites")?;
+        let Engine { repositories, metrics, tasks, cache } = Engine::new(&config, &clock, &store).await?;
         tasks.spawn(cache.clone().tend_suites());
         let admin_config = config.server.admin;
         let token = store.admin_token().to_owned();
@@ -185,6 +163,90 @@ impl App {
         tokio::task::spawn_blocking(move || store.close()).await.context("closing the store")?;
         tracing::info!("ended");
         Ok(())
+    }
+}
+
+/// What works on the store.
+struct Engine {
+    repositories: Arc<Repositories>,
+    metrics: Metrics,
+    tasks: Tasks,
+    cache: Cache,
+}
+
+impl Engine {
+    async fn new(config: &Config, clock: &Clock, store: &Store) -> anyhow::Result<Self> {
+        let repositories = Arc::new(Repositories::new(config.repos.clone()));
+        let names: Vec<_> =
+            repositories.list().iter().map(|repository| Arc::clone(repository.name())).collect();
+        let metrics = Metrics::new(&names);
+        let tasks = Tasks::new();
+        let client =
+            Client::new(&config.upstream, &repositories.origins()).context("upstream connections")?;
+        let listed = Arc::clone(&repositories);
+        let keyrings = tokio::task::spawn_blocking(move || cache::load_keyrings(listed.list())).await?;
+        let parts = cache::Parts {
+            store: store.clone(),
+            client,
+            repositories: Arc::clone(&repositories),
+            channels: config.channels.clone(),
+            metrics: metrics.clone(),
+            clock: clock.clone(),
+            tasks: tasks.clone(),
+            retries: config.upstream.retries,
+            patience: config.upstream.patience,
+        };
+        let cache = Cache::new(parts, keyrings);
+        let restored = cache.clone();
+        tokio::task::spawn_blocking(move || restored.restore()).await?.context("reading the suites")?;
+        Ok(Self { repositories, metrics, tasks, cache })
+    }
+}
+
+/// The store without a server, for commands that find none running.
+pub struct Offline {
+    engine: Engine,
+    explainer: Explainer,
+    store: Store,
+}
+
+impl Offline {
+    /// Opens the store.
+    ///
+    /// # Errors
+    /// Says what could not be opened: a running program may have the store.
+    pub async fn open(config: Config, clock: Clock) -> anyhow::Result<Self> {
+        let (store_config, store_clock) = (config.store.clone(), clock.clone());
+        let store = tokio::task::spawn_blocking(move || Store::open(&store_config, store_clock)).await??;
+        let engine = Engine::new(&config, &clock, &store).await?;
+        let explainer = Explainer::of(
+            Arc::clone(&engine.repositories),
+            &config.server,
+            config.channels.iter().map(|channel| Arc::clone(&channel.name)).collect(),
+            &config.offices,
+            engine.cache.clone(),
+        );
+        Ok(Self { engine, explainer, store })
+    }
+
+    /// What is kept.
+    #[must_use]
+    pub const fn cache(&self) -> &Cache {
+        &self.engine.cache
+    }
+
+    /// What explains answers.
+    #[must_use]
+    pub const fn explainer(&self) -> &Explainer {
+        &self.explainer
+    }
+
+    /// Ends what is under way and closes the store.
+    pub async fn close(self) {
+        let Self { engine, explainer, store } = self;
+        engine.tasks.shutdown(TASK_GRACE).await;
+        drop((engine, explainer));
+        let _ = tokio::task::spawn_blocking(move || store.close()).await;
     }
 }
 

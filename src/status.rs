@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::suite::SuiteFacts;
 
-pub use text::{bytes_in_words, seconds_in_words};
+pub use text::{bytes_in_words, columns, seconds_in_words};
 
 /// The server at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
