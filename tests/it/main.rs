@@ -5,6 +5,7 @@ mod support;
 
 mod auto_apt_proxy;
 mod bounds;
+mod channels;
 mod cli;
 mod flights;
 mod fragments;
@@ -13,7 +14,9 @@ mod real_apt;
 mod requests;
 mod resumes;
 mod seeing;
+mod suites_api;
 mod support_apt;
 mod support_origin;
 mod support_repository;
 mod tunnels;
+mod why;
