@@ -330,6 +330,9 @@ impl Fill {
             return self.damaged(transfer, from.map(|(this, _)| this.source)).await;
         }
         let size = transfer.written();
+        // Whoever has the last byte of an index may ask for what it lists: let that wait for the table.
+        let known = self.goal.known.as_ref();
+        let _built = known.filter(|known| known.index.is_some()).map(|_| cache.building.begin());
         self.flight.complete(size);
         let now = self.unix_now();
         let PartialMeta { etag, last_modified, content_type, upstream, .. } = transfer.meta().clone();

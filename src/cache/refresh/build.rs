@@ -42,7 +42,8 @@ impl Default for Building {
 }
 
 impl Building {
-    fn begin(self: &Arc<Self>) -> Built {
+    /// Has requests for packages wait until what it gives is dropped.
+    pub(in crate::cache) fn begin(self: &Arc<Self>) -> Built {
         self.0.send_modify(|count| *count += 1);
         Built(Arc::clone(self))
     }
@@ -60,7 +61,7 @@ impl Building {
 }
 
 /// One table in the making.
-struct Built(Arc<Building>);
+pub(in crate::cache) struct Built(Arc<Building>);
 
 impl Drop for Built {
     fn drop(&mut self) {
