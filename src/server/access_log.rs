@@ -78,7 +78,10 @@ impl Drop for Account {
         let took = self.started.elapsed();
         let repo = self.repo.as_deref().unwrap_or("-");
         self.metrics.request(repo, self.outcome, took);
-        self.metrics.served(repo, self.source, self.bytes);
+        // Pages, refusals and words about failures save nothing of the WAN, and come over none.
+        if self.repo.is_some() && self.outcome != Outcome::Error {
+            self.metrics.served(repo, self.source, self.bytes);
+        }
         if self.log {
             let answered = self.answered.unwrap_or(took);
             tracing::info!(
