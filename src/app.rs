@@ -141,10 +141,6 @@ impl App {
     /// A part ended that should not have.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
         let Self { server, admin, admin_address, state, store, tasks } = self;
-        for address in server.addresses() {
-            tracing::info!(%address, "listening");
-        }
-        tracing::info!(address = %admin_address, "listening for administrators");
         let stop = CancellationToken::new();
         let admin_stop = tasks.clone();
         let router = admin::router(state.clone());
@@ -157,6 +153,11 @@ impl App {
         });
         tasks.spawn(sweep(store.clone(), tasks.clone()));
         state.ready.store(true, Ordering::Release);
+        // Whoever reads this may ask: the sockets are bound, and readiness is told.
+        for address in server.addresses() {
+            tracing::info!(%address, "listening");
+        }
+        tracing::info!(address = %admin_address, "listening for administrators");
         let serving = server.run(stop.clone());
         tokio::pin!(serving);
         let cut = tokio::select! {

@@ -87,7 +87,10 @@ impl Drop for Account {
         let bytes = *self.bytes.get_mut();
         let repo = self.repo.as_deref().unwrap_or("-");
         self.metrics.request(repo, self.outcome, took);
-        self.metrics.served(repo, self.source, bytes);
+        // Pages, refusals and words about failures save nothing of the WAN, and come over none.
+        if self.repo.is_some() && self.outcome != Outcome::Error {
+            self.metrics.served(repo, self.source, bytes);
+        }
         if self.log {
             let answered = self.answered.unwrap_or(took);
             let cut = self.cut.get_mut().unwrap_or_else(PoisonError::into_inner).as_deref();

@@ -142,7 +142,8 @@ impl Router {
         let unknown = || Refusal::UnknownPath { first: first.clone().into() };
         let (host, port) = parse_authority(&first, default_port).map_err(|_| unknown())?;
         let resource = self.repositories.by_address(&host, port, &rest, query);
-        tracing::trace!(%uri, found = resource.is_some(), "not a repository's name");
+        // Without the query, which may hold what is nobody's business.
+        tracing::trace!(path = uri.path(), found = resource.is_some(), "not a repository's name");
         resource.map(Local::Resource).ok_or_else(unknown)
     }
 
