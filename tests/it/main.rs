@@ -4,8 +4,11 @@
 #[allow(dead_code, unused_imports, reason = "each test target uses its part of the support")]
 mod support;
 
+mod directs;
 mod flights;
 mod fragments;
+mod freshness;
+mod outages;
 mod resumes;
 mod support_apt;
 mod support_origin;
