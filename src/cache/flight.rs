@@ -125,6 +125,11 @@ impl Flight {
         });
     }
 
+    /// Whether readers may have everything.
+    pub(super) fn is_complete(&self) -> bool {
+        self.state.borrow().complete
+    }
+
     /// Ends the flight; only the first end counts.
     pub(super) fn end(&self, end: End) {
         self.state.send_modify(|state| {

@@ -12,6 +12,7 @@ use super::fill::Fill;
 use super::flight::{End, Flight, FlightStatus};
 use super::goal::{Goal, Liars};
 use super::policy::{self, Decision};
+use super::recheck::Rechecks;
 use super::refresh::{Building, Refreshes};
 use super::serve::flight_key;
 use crate::clock::Clock;
@@ -88,6 +89,7 @@ pub(super) struct Inner {
     pub(super) keyrings: Vec<Arc<Keyring>>,
     pub(super) refreshes: Refreshes,
     pub(super) building: Arc<Building>,
+    pub(super) rechecks: Rechecks,
 }
 
 impl Cache {
@@ -114,6 +116,7 @@ impl Cache {
             keyrings,
             refreshes: Refreshes::default(),
             building: Arc::default(),
+            rechecks: Rechecks::default(),
         }));
         let hooked = Arc::downgrade(&cache.0);
         cache.0.parts.store.on_evict(Box::new(move |keys| {

@@ -63,6 +63,7 @@ mod tables;
 mod touches;
 mod transaction;
 mod usage;
+mod verified;
 mod working_set;
 mod writer;
 
@@ -255,13 +256,16 @@ impl Store {
             staged = blocking(move || staged.flush().map(|()| staged)).await?;
         }
         let permit = self.permit().await?;
-        self.inner
+        let blob = self
+            .inner
             .handle
             .ask_async(|reply| {
                 let publication = Publication { staged, digest, size, entry, flushed, reply, permit };
                 Command::Write(Write::Publish(Box::new(publication)))
             })
-            .await
+            .await?;
+        self.note_verified(&digest);
+        Ok(blob)
     }
 
     fn check(&self, staged: &Staged, digest: Digest, size: u64) -> Result<(), Error> {

@@ -18,6 +18,7 @@ mod support;
 mod auto_apt_proxy;
 mod bounds;
 mod cli;
+mod damage;
 mod directs;
 mod flights;
 mod fragments;
