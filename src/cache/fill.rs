@@ -8,6 +8,7 @@
 //! Dropping the future (a shutdown) keeps the partial file, which a later flight resumes.
 
 mod attempt;
+mod commit;
 mod request;
 mod transfer;
 

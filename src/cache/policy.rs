@@ -70,6 +70,8 @@ pub(super) enum NotStored {
     Cookie,
     /// `Vary: *` (RFC 9111 §4.1).
     VaryAll,
+    /// Its end cannot be told from a lost connection, nor is there a hash to check it by.
+    NoEnd,
     /// There is no room and none can be made.
     NoRoom,
 }
@@ -81,6 +83,7 @@ impl NotStored {
             Self::Forbidden => "no-store",
             Self::Cookie => "set-cookie",
             Self::VaryAll => "vary",
+            Self::NoEnd => "no-end",
             Self::NoRoom => "no-room",
         }
     }
