@@ -127,7 +127,8 @@ impl Flight {
 
     /// Whether readers may have everything.
     pub(super) fn is_complete(&self) -> bool {
-        self.state.borrow().complete
+        let state = self.state.borrow();
+        state.complete || state.head.as_ref().is_some_and(|head| head.total == Some(state.available))
     }
 
     /// Ends the flight; only the first end counts.

@@ -8,6 +8,7 @@
 
 use std::collections::HashMap;
 use std::os::unix::fs::FileExt as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::answer::Answer;
@@ -30,9 +31,16 @@ const PIECE: usize = 256 * 1024;
 /// The part at the end that readers do not get before the hash is known, in bytes.
 const HELD_BACK: u64 = 32 * 1024;
 
+/// Seconds.
+const DAY: i64 = 24 * 3600;
+
 /// The objects that are being hashed. The lock is held for single operations only.
 #[derive(Debug, Default)]
-pub(super) struct Rechecks(Mutex<HashMap<Digest, Arc<Flight>>>);
+pub(super) struct Rechecks {
+    running: Mutex<HashMap<Digest, Arc<Flight>>>,
+    /// How many there have been.
+    count: AtomicU64,
+}
 
 impl Cache {
     /// Whether this copy may be served without hashing it.
@@ -60,7 +68,7 @@ impl Cache {
             return Some(answer);
         }
         let head = Head {
-            validators: provisional(&entry.validators),
+            validators: self.provisional(&entry.validators),
             content_type: entry.meta.content_type.clone(),
             total: Some(entry.meta.size),
             file: Arc::clone(&entry.blob.file),
@@ -80,7 +88,7 @@ impl Cache {
 
     fn start_recheck(&self, resource: &Resource, entry: &Arc<Entry>, head: &Arc<Head>) -> Arc<Flight> {
         let digest = entry.meta.digest;
-        let mut running = self.0.rechecks.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.0.rechecks.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(flight) = running.get(&digest) {
             return Arc::clone(flight);
         }
@@ -105,10 +113,26 @@ impl Cache {
                 Ok(found) => cache.set_aside(&watched.key, digest, found.err()).await,
                 Err(_) => End::Failed(Failure::Stopping),
             };
-            cache.0.rechecks.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&digest);
+            cache.0.rechecks.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&digest);
             watched.end(end);
         });
         flight
+    }
+
+    /// Validators for bytes that may turn out wrong. A client that is cut must not resume with them and be
+    /// given the rest of the right bytes, so nothing else ever answers to this tag and date; those of the
+    /// right bytes are accepted meanwhile.
+    fn provisional(&self, real: &Validators) -> Validators {
+        let count = self.0.rechecks.count.fetch_add(1, Ordering::Relaxed);
+        let now = self.0.parts.clock.unix();
+        // One second before the real date is what a download from upstream may have had.
+        let before = 2 + count.cast_signed().wrapping_add(now).rem_euclid(DAY);
+        Validators {
+            etag: format!("\"c{now:x}-{count:x}\""),
+            other_etag: Some(real.etag.clone()),
+            last_modified: real.last_modified - before,
+            other_last_modified: Some(real.last_modified),
+        }
     }
 
     async fn set_aside(&self, key: &EntryKey, digest: Digest, error: Option<std::io::Error>) -> End {
@@ -123,19 +147,6 @@ impl Cache {
         }
         self.0.open.remove(key);
         End::Failed(Failure::Damaged { upstream: "the disk of this server".into() })
-    }
-}
-
-/// Validators for bytes that may turn out wrong. A client that is cut must not resume with them and be
-/// given the rest of the right bytes, so nothing ever answers to this tag and date again; those of the
-/// right bytes are accepted meanwhile.
-fn provisional(real: &Validators) -> Validators {
-    Validators {
-        etag: real.etag.replacen('"', "\"c", 1),
-        other_etag: Some(real.etag.clone()),
-        // One second before is what a download from upstream may have had.
-        last_modified: real.last_modified - 2,
-        other_last_modified: Some(real.last_modified),
     }
 }
 

@@ -256,16 +256,15 @@ impl Store {
             staged = blocking(move || staged.flush().map(|()| staged)).await?;
         }
         let permit = self.permit().await?;
-        let blob = self
-            .inner
+        // Hashed while it came. Noted before anybody can find it, so that nobody hashes it once more.
+        self.note_verified(&digest);
+        self.inner
             .handle
             .ask_async(|reply| {
                 let publication = Publication { staged, digest, size, entry, flushed, reply, permit };
                 Command::Write(Write::Publish(Box::new(publication)))
             })
-            .await?;
-        self.note_verified(&digest);
-        Ok(blob)
+            .await
     }
 
     fn check(&self, staged: &Staged, digest: Digest, size: u64) -> Result<(), Error> {
