@@ -33,7 +33,6 @@ pub(super) fn run(args: &args::Serve) -> anyhow::Result<Ending> {
 
 /// The configuration, with what the command line says in its place.
 fn configured(args: &args::Serve) -> anyhow::Result<Config> {
-    let overrides =
-        Overrides { listen: args.listen.clone(), admin: args.admin, store: args.store.clone() };
+    let overrides = Overrides { listen: args.listen.clone(), admin: args.admin, store: args.store.clone() };
     Ok(Config::load(args.file.config.as_deref())?.apply(overrides)?)
 }

@@ -1,9 +1,9 @@
 //! An object that is not finished: a file in `partial/` that one writer appends to and that any
 //! number of followers may read behind it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -45,7 +45,7 @@ enum End {
     Left,
     /// Removed, whatever was said before.
     Discarded,
-    /// It has another name by now.
+    /// It has another name by now, beside the first one if it was described.
     Published,
 }
 
@@ -80,6 +80,9 @@ impl Staged {
         loop {
             let Some(parked) = handle.shared.partials().resume(key) else { return Ok(None) };
             let path = handle.shared.layout.part(&parked.name);
+            // It is read-only where the end came in the middle of publishing. If that cannot be changed,
+            // opening says why.
+            let _ = std::fs::set_permissions(&path, Permissions::from_mode(0o640));
             let file = match OpenOptions::new().read(true).write(true).open(&path) {
                 Ok(file) => file,
                 Err(error) => {
@@ -257,11 +260,12 @@ impl Drop for Staged {
             }
             return;
         }
-        if self.end != End::Published {
+        let published = self.end == End::Published;
+        if !published || self.meta.is_some() {
             unlink(&self.path);
-            if self.meta.is_some() {
-                self.handle.tell(Command::Write(Write::Forget { name: self.name.clone() }));
-            }
+        }
+        if !published && self.meta.is_some() {
+            self.handle.tell(Command::Write(Write::Forget { name: self.name.clone() }));
         }
         shared.partials().end(&self.name);
         shared.counts.unfinished.fetch_sub(self.written, Ordering::Relaxed);

@@ -56,6 +56,10 @@ impl Disk for Failing {
         self.step()?;
         Real.rename_new(from, to)
     }
+    fn link_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.step()?;
+        Real.link_new(from, to)
+    }
     fn rename_over(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.step()?;
         Real.rename_over(from, to)
@@ -178,6 +182,9 @@ impl Disk for Small {
     }
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
         Real.rename_new(from, to)
+    }
+    fn link_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        Real.link_new(from, to)
     }
     fn rename_over(&self, from: &Path, to: &Path) -> io::Result<()> {
         Real.rename_over(from, to)
