@@ -11,11 +11,11 @@ use super::entry::Entry;
 use super::failure::Failure;
 use super::fill::Fill;
 use super::flight::{End, Flight, FlightStatus, Landing};
-use super::policy::{self, Decision};
+use super::policy::{self, Decision, NotStored};
 use crate::clock::Clock;
 use crate::outcome::{Class, Outcome};
 use crate::repo::{PathClass, Repositories, Resource};
-use crate::store::{EntryKey, Store};
+use crate::store::{self, EntryKey, Store};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use crate::upstream::{Client, Mirrors};
@@ -136,7 +136,8 @@ impl Cache {
             Some(entry) => Some(entry),
             None => match self.load(&key).await {
                 Ok(entry) => entry,
-                Err(failure) => return Answer::Failed(failure),
+                // A store that cannot be read is no reason to refuse what upstream has.
+                Err(_) => return self.direct(resource, head_only, NotStored::StoreFailed.as_str()).await,
             },
         };
         if let Some(entry) = &kept {
@@ -235,7 +236,13 @@ impl Cache {
             let Some(blob) = inner.parts.store.object(&meta.digest)? else { return Ok(None) };
             // A flight may have stored something newer meanwhile: what is there first stays.
             let entry = Arc::new(Entry::new(meta, blob));
-            inner.open.get_or_insert_with(&wanted, || Ok(entry)).map(Some)
+            let entry = inner.open.get_or_insert_with(&wanted, || Ok::<_, store::Error>(entry))?;
+            // Evicted before it was held open here, so that nobody would tell us: it serves this request,
+            // and gives its space back then.
+            if entry.blob.is_unlinked() {
+                inner.open.remove(&wanted);
+            }
+            Ok(Some(entry))
         })
         .await
         .map_err(|_| Failure::Stopping)?;

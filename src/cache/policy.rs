@@ -56,6 +56,8 @@ pub(super) enum NotStored {
     VaryAll,
     /// There is no room and none can be made.
     NoRoom,
+    /// The store cannot be written.
+    StoreFailed,
 }
 
 impl NotStored {
@@ -66,6 +68,7 @@ impl NotStored {
             Self::Cookie => "set-cookie",
             Self::VaryAll => "vary",
             Self::NoRoom => "no-room",
+            Self::StoreFailed => "store-failed",
         }
     }
 }

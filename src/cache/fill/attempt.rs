@@ -12,7 +12,7 @@ use crate::cache::flight::{End, Head};
 use crate::cache::policy::{self, NotStored};
 use crate::cache::validators::{Validators, digest_tag, stream_tag};
 use crate::repo::{Kind, PathClass};
-use crate::store::{EntryMeta, PartialMeta};
+use crate::store::{self, EntryMeta, PartialMeta};
 use crate::upstream::{Request, Response, UpstreamError};
 
 impl Fill {
@@ -139,9 +139,10 @@ impl Fill {
         if self.resource.class == PathClass::Other {
             policy::rules(&response.headers, cache.parts.clock.now()).map_err(End::Direct)?;
         }
-        let room = cache.parts.store.make_room(total.unwrap_or(0)).await;
-        if !room.map_err(|error| End::Failed(Failure::store(&error)))? {
-            return Err(End::Direct(NotStored::NoRoom));
+        match cache.parts.store.make_room(total.unwrap_or(0)).await {
+            Ok(true) => {}
+            Ok(false) => return Err(End::Direct(NotStored::NoRoom)),
+            Err(error) => return Err(self.unstored(&error)),
         }
         let mut meta = described(&response.headers, total, &response.url);
         // A body without a date gets the date of its arrival, and keeps it over restarts.
@@ -151,8 +152,7 @@ impl Fill {
                 self.announce(&begun);
                 Ok(begun)
             }
-            Ok(Err(error)) if error.is_full() => Err(End::Direct(NotStored::NoRoom)),
-            Ok(Err(error)) => Err(End::Failed(Failure::store(&error))),
+            Ok(Err(error)) => Err(self.unstored(&error)),
             Err(failure) => Err(End::Failed(failure)),
         }
     }
@@ -205,13 +205,23 @@ impl Fill {
             }
             Some(Break::Store(error)) => {
                 transfer.discard().await;
-                tracing::error!(%error, path = %self.flight.key.path, "a transfer cannot be stored");
-                Step::Done(if error.is_full() {
-                    End::Direct(NotStored::NoRoom)
-                } else {
-                    End::Failed(Failure::store(&error))
-                })
+                Step::Done(self.unstored(&error))
             }
+        }
+    }
+
+    /// A store that is full or broken is no reason to refuse what upstream has: clients get it from there.
+    fn unstored(&self, error: &store::Error) -> End {
+        let (repo, path) = (&self.flight.key.repo, &self.flight.key.path);
+        if matches!(error, store::Error::Closed) {
+            return End::Failed(Failure::Stopping);
+        }
+        if error.is_full() {
+            tracing::warn!(%repo, %path, %error, "streamed without storing");
+            End::Direct(NotStored::NoRoom)
+        } else {
+            tracing::error!(%repo, %path, %error, "the store cannot be written; streamed without storing");
+            End::Direct(NotStored::StoreFailed)
         }
     }
 
@@ -261,10 +271,8 @@ impl Fill {
         let published = cache.parts.store.publish(transfer.into_staged(), key.clone(), meta.clone()).await;
         let blob = match published {
             Ok(blob) => blob,
-            Err(error) => {
-                tracing::error!(%error, path = %key.path, "a complete transfer cannot be stored");
-                return Step::Done(End::Failed(Failure::store(&error)));
-            }
+            // Those who read along have every byte; those who have not begun yet go upstream.
+            Err(error) => return Step::Done(self.unstored(&error)),
         };
         if self.resource.class == PathClass::Release
             && self.kept.as_ref().is_some_and(|kept| kept.meta.digest != digest)
