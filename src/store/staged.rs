@@ -137,8 +137,16 @@ impl Staged {
     /// # Errors
     /// Whatever the operating system says. When the disk or a quota is full, objects are evicted once;
     /// if that did not help, the error's [`Error::is_full`] is true. All bytes counted by
-    /// [`Staged::written`] are in the file in any case.
+    /// [`Staged::written`] are in the file in any case. Full is also a store whose limits no eviction could
+    /// keep any more: a body that did not say how long it is must not take the disk from everyone else.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let size = self.written.saturating_add(bytes.len() as u64);
+        if let Some(limit) = self.handle.shared.limit.filter(|limit| size > *limit) {
+            return Err(Error::TooLarge { size, limit });
+        }
+        if size / LOOK_EVERY != self.written / LOOK_EVERY {
+            self.look_for_room()?;
+        }
         let mut rest = bytes;
         let mut relieved = false;
         while !rest.is_empty() {
@@ -165,12 +173,23 @@ impl Staged {
 
     fn took(&mut self, bytes: &[u8]) {
         self.hasher.update(bytes);
-        let before = self.written / LOOK_EVERY;
         self.written += bytes.len() as u64;
         self.handle.shared.counts.unfinished.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        if self.written / LOOK_EVERY != before {
+    }
+
+    /// Has objects evicted if the limits are exceeded, without waiting for it; an error if even an empty
+    /// store would exceed them.
+    fn look_for_room(&self) -> Result<(), Error> {
+        let shared = &self.handle.shared;
+        let short = shared.shortage(0)?.bytes();
+        if short > 0 {
             self.handle.tell(Command::Tidy);
         }
+        if short > shared.evictable() {
+            shared.counts.full.store(true, Ordering::Relaxed);
+            return Err(Error::io("write", &self.path, io::Error::from(ErrorKind::StorageFull)));
+        }
+        Ok(())
     }
 
     /// Asks for room on a full disk; whether anything was freed.
