@@ -5,6 +5,9 @@
 mod support;
 
 mod crash;
+mod eviction;
+mod full_disk;
+mod startup;
 mod support_apt;
 mod support_origin;
 mod support_repository;
