@@ -277,7 +277,7 @@ fn unlink_coldest(
     uses: &[(Digest, i64)],
     bytes: u64,
 ) -> Result<(), Error> {
-    let used: HashSet<&Digest> = uses.iter().map(|(digest, _)| digest).collect();
+    let in_use: HashSet<&Digest> = uses.iter().map(|(digest, _)| digest).collect();
     let candidates = catalog::coldest(connection, shared.clock.unix() - SAFE, PIECE)
         .map_err(|error| Error::catalog("read", &shared.layout.catalog, error))?;
     let mut freed = 0;
@@ -285,7 +285,7 @@ fn unlink_coldest(
         if freed >= bytes {
             break;
         }
-        if !used.contains(&digest) {
+        if !in_use.contains(&digest) {
             unlink(&shared.layout.object(&digest));
             freed += size;
         }

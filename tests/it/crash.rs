@@ -207,7 +207,7 @@ async fn killed_in_the_middle_of_commits_it_serves_nothing_corrupt_and_loses_not
                 (path, body)
             })
             .collect();
-        let (done, mut completions) = mpsc::unbounded_channel();
+        let (done, mut completions) = mpsc::channel(AT_ONCE);
         for (path, body) in files.clone() {
             let mut connection = Connection::open(process.address()).await;
             let text = request(process.address(), "GET", &format!("/ubuntu{path}"), &[]);
@@ -222,7 +222,7 @@ async fn killed_in_the_middle_of_commits_it_serves_nothing_corrupt_and_loses_not
                 assert_eq!(answer.status, 200, "{path}: {}", answer.text());
                 if answer.is_complete() {
                     assert!(answer.body == body, "{path} came damaged");
-                    let _ = done.send(path);
+                    let _ = done.send(path).await;
                 }
             });
         }
