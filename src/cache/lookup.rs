@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::outcome::Class;
 use crate::repo::apt::signature::Keyring;
 use crate::repo::{PathClass, Repositories, Resource};
-use crate::store::{EntryKey, Store};
+use crate::store::{self, EntryKey, Store};
 use crate::suite::Suites;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -161,7 +161,13 @@ impl Cache {
             let Some(blob) = inner.parts.store.object(&meta.digest)? else { return Ok(None) };
             // A flight may have stored something newer meanwhile: what is there first stays.
             let entry = Arc::new(Entry::new(meta, blob));
-            inner.open.get_or_insert_with(&wanted, || Ok(entry)).map(Some)
+            let entry = inner.open.get_or_insert_with(&wanted, || Ok::<_, store::Error>(entry))?;
+            // Evicted before it was held open here, so that nobody would tell us: it serves this request,
+            // and gives its space back then.
+            if entry.blob.is_unlinked() {
+                inner.open.remove(&wanted);
+            }
+            Ok(Some(entry))
         })
         .await
         .map_err(|_| Failure::Stopping)?;

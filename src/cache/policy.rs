@@ -74,6 +74,8 @@ pub(super) enum NotStored {
     NoEnd,
     /// There is no room and none can be made.
     NoRoom,
+    /// The store cannot be written.
+    StoreFailed,
 }
 
 impl NotStored {
@@ -85,6 +87,7 @@ impl NotStored {
             Self::VaryAll => "vary",
             Self::NoEnd => "no-end",
             Self::NoRoom => "no-room",
+            Self::StoreFailed => "store-failed",
         }
     }
 }

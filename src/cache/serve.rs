@@ -14,7 +14,7 @@ use super::failure::Failure;
 use super::flight::{End, Flight, Landing};
 use super::goal::Goal;
 use super::lookup::{Cache, key_of};
-use super::policy::{self, Decision};
+use super::policy::{self, Decision, NotStored};
 use super::refresh::Refreshed;
 use crate::digest::Digest;
 use crate::outcome::{Class, Outcome};
@@ -291,7 +291,8 @@ impl Cache {
         let key = key_of(resource);
         let kept = match self.load(&key).await {
             Ok(kept) => kept,
-            Err(failure) => return Answer::Failed(failure),
+            // A store that cannot be read is no reason to refuse what upstream has.
+            Err(_) => return self.direct(resource, head_only, NotStored::StoreFailed.as_str()).await,
         };
         if let Some(entry) = &kept {
             if self.decide(resource, entry) == Decision::Serve {

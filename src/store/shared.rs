@@ -168,6 +168,13 @@ impl Shared {
             .map_err(|error| Error::io("ask for the free space of", &self.layout.root, error))
     }
 
+    /// Bytes that could be freed at the most: objects, and transfers that nobody has resumed yet.
+    pub(super) fn evictable(&self) -> u64 {
+        let (bytes, held) = (&self.counts.bytes, &self.counts.held);
+        let stored = bytes.load(Ordering::Relaxed).saturating_sub(held.load(Ordering::Relaxed));
+        stored.saturating_add(self.partials().parked_bytes())
+    }
+
     /// What would have to go before `extra` more bytes fit.
     pub(super) fn shortage(&self, extra: u64) -> Result<Shortage, Error> {
         let held = self.counts.bytes.load(Ordering::Relaxed) + self.counts.unfinished.load(Ordering::Relaxed);

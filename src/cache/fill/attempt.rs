@@ -14,6 +14,7 @@ use crate::cache::validators::{Validators, digest_tag, stream_tag};
 use crate::repo::PathClass;
 use crate::repo::apt::checksum::Checksum;
 use crate::repo_path::RepoPath;
+use crate::store;
 use crate::upstream::{Request, Response, UpstreamError};
 
 /// Which upstream is asked, and when it was.
@@ -172,9 +173,10 @@ impl Fill {
         if self.resource.class == PathClass::Other {
             policy::rules(&response.headers, asked).map_err(End::Direct)?;
         }
-        let room = cache.parts.store.make_room(total.unwrap_or(0)).await;
-        if !room.map_err(|error| End::Failed(Failure::store(&error)))? {
-            return Err(End::Direct(NotStored::NoRoom));
+        match cache.parts.store.make_room(total.unwrap_or(0)).await {
+            Ok(true) => {}
+            Ok(false) => return Err(End::Direct(NotStored::NoRoom)),
+            Err(error) => return Err(self.unstored(&error)),
         }
         let mut meta = described(&response.headers, total, &response.url);
         // A body without a date gets the date of its arrival, and keeps it over restarts.
@@ -184,8 +186,7 @@ impl Fill {
                 self.announce(&begun);
                 Ok(begun)
             }
-            Ok(Err(error)) if error.is_full() => Err(End::Direct(NotStored::NoRoom)),
-            Ok(Err(error)) => Err(End::Failed(Failure::store(&error))),
+            Ok(Err(error)) => Err(self.unstored(&error)),
             Err(failure) => Err(End::Failed(failure)),
         }
     }
@@ -201,11 +202,13 @@ impl Fill {
         }
         let tag = stream_tag(meta.etag.as_deref(), meta.last_modified, meta.total);
         let known = self.goal.checksum.as_ref().and_then(Checksum::sha256);
+        let date = meta.last_modified.unwrap_or_else(|| self.unix_now());
         let validators = Validators {
             etag: known.map_or_else(|| tag.clone(), |digest| digest_tag(&digest)),
             other_etag: known.map(|_| tag),
-            last_modified: self.provisional(meta.last_modified.unwrap_or_else(|| self.unix_now())),
-            other_last_modified: None,
+            last_modified: self.provisional(date),
+            // Who has the real date got it with bytes that were verified.
+            other_last_modified: promised.then_some(date),
         };
         let head = Head {
             validators,
@@ -245,13 +248,23 @@ impl Fill {
             }
             Some(Break::Store(error)) => {
                 transfer.discard().await;
-                tracing::error!(%error, path = %self.flight.key.path, "a transfer cannot be stored");
-                Step::Done(if error.is_full() {
-                    End::Direct(NotStored::NoRoom)
-                } else {
-                    End::Failed(Failure::store(&error))
-                })
+                Step::Done(self.unstored(&error))
             }
+        }
+    }
+
+    /// A store that is full or broken is no reason to refuse what upstream has: clients get it from there.
+    pub(super) fn unstored(&self, error: &store::Error) -> End {
+        let (repo, path) = (&self.flight.key.repo, &self.flight.key.path);
+        if matches!(error, store::Error::Closed) {
+            return End::Failed(Failure::Stopping);
+        }
+        if error.is_full() {
+            tracing::warn!(%repo, %path, %error, "streamed without storing");
+            End::Direct(NotStored::NoRoom)
+        } else {
+            tracing::error!(%repo, %path, %error, "the store cannot be written; streamed without storing");
+            End::Direct(NotStored::StoreFailed)
         }
     }
 

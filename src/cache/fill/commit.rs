@@ -71,10 +71,8 @@ impl Fill {
         let published = cache.parts.store.publish(transfer.into_staged(), key.clone(), meta.clone()).await;
         let blob = match published {
             Ok(blob) => blob,
-            Err(error) => {
-                tracing::error!(%error, path = %key.path, "a complete transfer cannot be stored");
-                return Step::Done(End::Failed(Failure::store(&error)));
-            }
+            // Those who read along have every byte; those who have not begun yet go upstream.
+            Err(error) => return Step::Done(self.unstored(&error)),
         };
         if self.resource.class == PathClass::Release
             && self.kept.as_ref().is_some_and(|kept| kept.meta.digest != digest)
