@@ -171,7 +171,8 @@ impl Router {
     }
 
     fn tunnel(&self, uri: &Uri) -> Result<Route, Refusal> {
-        let authority = uri.authority().ok_or(Refusal::Scheme)?;
+        let bare = uri.scheme().is_none() && uri.path_and_query().is_none();
+        let authority = uri.authority().filter(|_| bare).ok_or(Refusal::Scheme)?;
         // A CONNECT target always names its port (RFC 9112 §3.2.3).
         let (host, port) = parse_authority(authority.as_str(), 0).map_err(Refusal::Target)?;
         let allowed = (port == 443 && self.repositories.knows_host(&host))

@@ -199,6 +199,12 @@ impl Fill {
         };
         match broken {
             None => self.commit(transfer, index, Some(&headers)).await,
+            Some(Break::Upstream(error @ UpstreamError::TooLarge { .. })) => {
+                // More of it is of no use, and what is here would only take up room.
+                transfer.discard().await;
+                self.failed(index, &error);
+                Step::Done(End::Failed(Failure::unreachable(&error)))
+            }
             Some(Break::Upstream(error)) => {
                 *left = Some(transfer);
                 self.failed(index, &error)
