@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::ext::ReasonPhrase;
 
 use super::access_log::Account;
@@ -204,6 +204,10 @@ impl Connection {
     async fn pass(&self, resource: &Resource, request: Request<Incoming>) -> Reply {
         let (head, body) = request.into_parts();
         let limit = usize::try_from(self.shared.max_body_size).unwrap_or(usize::MAX);
+        if body.size_hint().lower() > self.shared.max_body_size {
+            // What it announces is enough to know.
+            return self.refuse(&Refusal::Body, false);
+        }
         let collected = tokio::time::timeout(self.shared.stall, Limited::new(body, limit).collect()).await;
         let Ok(Ok(body)) = collected else { return self.refuse(&Refusal::Body, false) };
         let mut headers = HeaderMap::new();

@@ -242,6 +242,12 @@ impl Fill {
                 self.misfit(this.index, transfer, left).await
             }
             None => self.commit(transfer, Some((this, &headers))).await,
+            Some(Break::Upstream(error @ UpstreamError::TooLarge { .. })) => {
+                // More of it is of no use, and what is here would only take up room.
+                transfer.discard().await;
+                self.failed(this.index, &error);
+                Step::Done(End::Failed(Failure::unreachable(&error)))
+            }
             Some(Break::Upstream(error)) => {
                 *left = Some(transfer);
                 self.failed(this.index, &error)
