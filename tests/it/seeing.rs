@@ -88,7 +88,7 @@ async fn status(admin: SocketAddr) -> Value {
 /// Every outcome once or more, in a known order: 10 requests of the repository, 2 of none. Each transfer
 /// ends before the next request, which would join it else.
 async fn series(server: &TestServer, origin: &Origin) -> Metrics {
-    let hour = Duration::from_secs(3600);
+    let hour = Duration::from_hours(1);
     let (address, admin) = (server.address(), server.admin());
     get(address, A, &[]).await;
     Metrics::after(admin, 1).await;

@@ -102,11 +102,11 @@ async fn a_batch_whose_common_flush_fails_claims_none_of_its_objects() {
     let disk = Failing(Arc::new(AtomicUsize::new(usize::MAX)));
     let store = home.open_on(disk.clone(), "boot");
     // The hook holds the writer thread until ten publications wait for it.
-    let (here, mut arrived) = tokio::sync::mpsc::unbounded_channel();
+    let (here, mut arrived) = tokio::sync::mpsc::channel(16);
     let (go, wait) = std::sync::mpsc::channel::<()>();
     let wait = std::sync::Mutex::new(wait);
     store.on_evict(Box::new(move |_| {
-        here.send(()).unwrap();
+        here.try_send(()).unwrap();
         wait.lock().unwrap().recv().unwrap();
     }));
     put(&store, "hold", b"hold").await;
