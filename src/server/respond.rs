@@ -237,7 +237,7 @@ pub(super) fn text(status: StatusCode, content_type: &'static str, text: String,
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(text.len()));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let content = if head_only { Content::Empty } else { Content::Text(text.into()) };
-    Reply { head, content, outcome: Outcome::Hit, source: Source::Store }
+    Reply { head, content, outcome: Outcome::Passed, source: Source::Store }
 }
 
 fn common(headers: &mut HeaderMap) {
