@@ -4,6 +4,7 @@
 #[allow(dead_code, unused_imports, reason = "each test target uses its part of the support")]
 mod support;
 
+mod sending;
 mod support_apt;
 mod support_origin;
 mod support_repository;
