@@ -76,7 +76,9 @@ impl App {
         let tasks = Tasks::new();
         let client =
             Client::new(&config.upstream, &repositories.origins()).context("upstream connections")?;
-        let cache = Cache::new(cache::Parts {
+        let listed = Arc::clone(&repositories);
+        let keyrings = tokio::task::spawn_blocking(move || cache::load_keyrings(listed.list())).await?;
+        let parts = cache::Parts {
             store: store.clone(),
             client,
             repositories: Arc::clone(&repositories),
@@ -84,7 +86,12 @@ impl App {
             clock: clock.clone(),
             tasks: tasks.clone(),
             retries: config.upstream.retries,
-        });
+            patience: config.upstream.patience,
+        };
+        let cache = Cache::new(parts, keyrings);
+        let restored = cache.clone();
+        tokio::task::spawn_blocking(move || restored.restore()).await?.context("reading the suites")?;
+        tasks.spawn(cache.clone().tend_suites());
         let admin_config = config.server.admin;
         let server = Server::bind(server::Parts {
             config: config.server,
@@ -97,7 +104,7 @@ impl App {
         .await?;
         let admin = TcpListener::bind(admin_config)
             .await
-            .with_context(|| format!("cannot listen on {admin_config} for administrators"))?;
+            .map_err(|error| anyhow::anyhow!(server::cannot_listen(admin_config, &error, "admin")))?;
         let admin_address = admin.local_addr()?;
         let facts = Facts {
             started,
@@ -134,10 +141,6 @@ impl App {
     /// A part ended that should not have.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
         let Self { server, admin, admin_address, state, store, tasks } = self;
-        for address in server.addresses() {
-            tracing::info!(%address, "listening");
-        }
-        tracing::info!(address = %admin_address, "listening for administrators");
         let stop = CancellationToken::new();
         let admin_stop = tasks.clone();
         let router = admin::router(state.clone());
@@ -150,6 +153,11 @@ impl App {
         });
         tasks.spawn(sweep(store.clone(), tasks.clone()));
         state.ready.store(true, Ordering::Release);
+        // Whoever reads this may ask: the sockets are bound, and readiness is told.
+        for address in server.addresses() {
+            tracing::info!(%address, "listening");
+        }
+        tracing::info!(address = %admin_address, "listening for administrators");
         let serving = server.run(stop.clone());
         tokio::pin!(serving);
         let cut = tokio::select! {

@@ -18,6 +18,7 @@ pub mod safe_url;
 pub mod server;
 pub mod status;
 pub mod store;
+pub mod suite;
 pub mod tasks;
 pub mod telemetry;
 pub mod units;

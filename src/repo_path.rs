@@ -126,6 +126,22 @@ impl RepoPath {
         self.0.rsplit('/').next().unwrap_or_default()
     }
 
+    /// The path of something below this folder. `below` is relative and normalised, as what a [`RepoPath`]
+    /// gives and what is derived from one.
+    #[must_use]
+    pub fn child(&self, below: &str) -> Self {
+        if self.0.is_empty() {
+            return Self(Arc::from(below));
+        }
+        Self(Arc::from(format!("{}/{below}", self.0.trim_end_matches('/'))))
+    }
+
+    /// The folder that the path lies in: what stands before the last slash; empty for the root's files.
+    #[must_use]
+    pub fn parent(&self) -> &str {
+        self.0.rsplit_once('/').map_or("", |(folder, _)| folder)
+    }
+
     /// What remains below `prefix` (a path without slashes at either end; empty for the root), or
     /// `None` when this path is elsewhere.
     #[must_use]

@@ -21,6 +21,8 @@ pub enum Answer {
         outcome: Outcome,
         /// What is known about its freshness.
         freshness: Freshness,
+        /// When upstream last confirmed it (seconds since 1970), where the entry does not know.
+        checked_at: Option<i64>,
     },
     /// It is being fetched; the head is known and bytes follow.
     Flying {

@@ -1,5 +1,6 @@
 //! Past the store: answers that may not be kept, or for which there is no room.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -9,10 +10,11 @@ use super::answer::{Answer, Passed};
 use super::failure::Failure;
 use super::flight::Reader;
 use super::lookup::Cache;
+use super::policy;
 use crate::clock;
 use crate::outcome::Class;
 use crate::repo::Resource;
-use crate::upstream::{Body, Request, Response};
+use crate::upstream::{Body, Request, Response, UpstreamError};
 
 /// A request with a method other than GET and HEAD, for repositories that pass them on.
 #[derive(Debug)]
@@ -46,11 +48,23 @@ impl Cache {
             upstream.headers = request.headers.clone();
             upstream.body = (!request.body.is_empty()).then(|| request.body.clone());
             match self.0.parts.client.send(upstream).await {
+                // No condition was sent, so there is nothing that could not have been modified.
+                Ok(response) if response.status == StatusCode::NOT_MODIFIED => {
+                    let error = response.status_error();
+                    mirrors.failed(index, Instant::now(), &error);
+                    self.0.parts.metrics.upstream_error(resource.repository.name(), error.reason());
+                    failure = Failure::unreachable(&error);
+                    if !repeatable {
+                        break;
+                    }
+                }
                 Ok(response) if repeatable && response.status.is_server_error() => {
-                    let host = mirrors.base(index).origin.host.as_str();
-                    failure = Failure::Unreachable(
-                        format!("{host} answers with status {}", response.status).into(),
-                    );
+                    failure = self.note(resource, index, &response.status_error());
+                }
+                Ok(response) if policy::is_portal(resource, &response.headers) => {
+                    let upstream: Arc<str> = mirrors.base(index).origin.host.as_str().into();
+                    self.note(resource, index, &UpstreamError::Portal { host: upstream.to_string() });
+                    failure = Failure::Portal { upstream };
                 }
                 Ok(response) if repeatable && response.status == StatusCode::NOT_FOUND => {
                     failure = Failure::NotFound { upstream: mirrors.base(index).origin.host.as_str().into() };
@@ -60,9 +74,7 @@ impl Cache {
                     return Answer::Passed(Box::new(Passed { status, headers, body, reason }));
                 }
                 Err(error) => {
-                    mirrors.failed(index, Instant::now(), &error);
-                    self.0.parts.metrics.upstream_error(resource.repository.name(), error.reason());
-                    failure = Failure::unreachable(&error);
+                    failure = self.note(resource, index, &error);
                     if !repeatable {
                         break;
                     }
@@ -70,6 +82,12 @@ impl Cache {
             }
         }
         Answer::Failed(failure)
+    }
+
+    fn note(&self, resource: &Resource, index: usize, error: &UpstreamError) -> Failure {
+        self.mirrors(resource.repository.index).failed(index, Instant::now(), error);
+        self.0.parts.metrics.upstream_error(resource.repository.name(), error.reason());
+        Failure::unreachable(error)
     }
 
     /// The rest of what `reader` was reading, straight from upstream, for a flight that could not go on
@@ -96,7 +114,9 @@ impl Cache {
         match self.pass(resource, request, "no-room").await {
             Answer::Passed(passed) if passed.status == StatusCode::PARTIAL_CONTENT => Ok((passed.body, 0)),
             Answer::Passed(passed)
-                if passed.status == StatusCode::OK && passed.body.announced() == reader.head().total =>
+                if passed.status == StatusCode::OK
+                    && passed.body.announced() == reader.head().total
+                    && (position == 0 || same_date(&passed.headers, reader)) =>
             {
                 Ok((passed.body, position))
             }
@@ -104,4 +124,12 @@ impl Cache {
             _ => Err(Failure::Changed { upstream: "upstream".into() }),
         }
     }
+}
+
+/// Whether an upstream that ignored the range, or refused it because the file is another one now, sends
+/// what is being read: the size alone does not tell.
+fn same_date(headers: &HeaderMap, reader: &Reader) -> bool {
+    let date = headers.get(header::LAST_MODIFIED).and_then(|date| date.to_str().ok());
+    let date = date.and_then(|date| httpdate::parse_http_date(date).ok()).map(clock::unix);
+    date == Some(reader.head().validators.last_modified)
 }

@@ -40,6 +40,14 @@ pub enum Failure {
         /// Host that did so.
         upstream: Arc<str>,
     },
+    /// A release file without a signature to go by, or one that must not be used.
+    #[error("the release file of {upstream} was refused: {why}")]
+    Untrusted {
+        /// Where it came from.
+        upstream: Arc<str>,
+        /// Why, in words.
+        why: Arc<str>,
+    },
     /// The bytes are not those that were promised.
     #[error("what {upstream} sent is damaged: its hash is wrong")]
     Damaged {

@@ -17,13 +17,15 @@ use std::time::Instant;
 use super::entry::Entry;
 use super::failure::Failure;
 use super::flight::{End, Flight};
-use super::lookup::Cache;
+use super::goal::Goal;
+use super::lookup::{Cache, key_of};
+use super::policy;
 use crate::repo::{PathClass, Resource};
 use crate::upstream::Backoff;
 use transfer::Transfer;
 
-/// A break after this many new bytes is a fresh start for the count of tries: a line that drops every
-/// few minutes still moves a large file to its end.
+/// This many new bytes, in one try or several, are a fresh start for the count of tries: a line that drops
+/// every few minutes still moves a large file to its end.
 const PROGRESS: u64 = 256 * 1024;
 
 /// One flight's work.
@@ -31,6 +33,8 @@ pub(super) struct Fill {
     cache: Cache,
     resource: Resource,
     flight: Arc<Flight>,
+    /// What is known of the bytes, and where they may be found.
+    goal: Goal,
     /// The copy that upstream is asked to confirm or replace.
     kept: Option<Arc<Entry>>,
 }
@@ -44,50 +48,66 @@ enum Step {
 }
 
 impl Fill {
-    pub(super) fn new(
+    pub(super) const fn new(
         cache: Cache,
         resource: Resource,
         flight: Arc<Flight>,
+        goal: Goal,
         kept: Option<Arc<Entry>>,
     ) -> Self {
-        Self { cache, resource, flight, kept }
+        Self { cache, resource, flight, goal, kept }
     }
 
     /// Runs the flight to its end. However that comes about, a panic included, readers learn of it.
-    pub(super) async fn run(self) {
+    pub(super) async fn run(mut self) {
         let landing = Unfinished { cache: self.cache.clone(), flight: Arc::clone(&self.flight), end: None };
         let tasks = self.cache.0.parts.tasks.clone();
         let end = tokio::select! {
             end = self.fly() => end,
             () = tasks.stopping() => End::Failed(Failure::Stopping),
         };
+        let again = matches!(end, End::Failed(Failure::Damaged { .. })) && self.another_may_have_it();
         landing.finish(end);
+        if again {
+            // Whoever was cut will ask again in a moment; another upstream may be quicker than that.
+            self.cache.start_again(&self.resource, self.goal);
+        }
     }
 
-    async fn fly(&self) -> End {
+    /// Whether an upstream is left that has not sent damaged bytes for this.
+    fn another_may_have_it(&self) -> bool {
+        self.cache.liars(&self.flight.key).count() < self.resource.repository.config.upstreams.len()
+    }
+
+    async fn fly(&mut self) -> End {
         // The flight before this one may have landed between our look-up and our start.
-        if let Some(entry) = self.cache.fresh(&self.resource, &self.flight.key) {
-            return End::Confirmed(entry);
+        let newest = self.cache.newest(&key_of(&self.resource)).filter(|entry| self.goal.is_met_by(&entry.meta));
+        if let Some(entry) = newest {
+            if self.goal.known.is_some() || self.cache.is_fresh(&self.resource, &entry) {
+                return End::Confirmed(entry);
+            }
+            self.kept = Some(entry);
+        } else if let Some(failure) = self.cache.recently_missing(&self.flight.key) {
+            return End::Failed(failure);
         }
         let mut transfer = match Transfer::resume(&self.cache.0.parts.store, &self.flight.key).await {
             Ok(transfer) => transfer,
             Err(failure) => return End::Failed(failure),
         };
         let failure = match self.rounds(&mut transfer).await {
+            Ok(End::Failed(failure)) | Err(failure) => failure,
             Ok(end) => return end,
-            Err(failure) => failure,
         };
+        if let Some(transfer) = transfer {
+            transfer.leave().await;
+        }
         tracing::warn!(repo = %self.flight.key.repo, path = %self.flight.key.path, %failure, "not fetched");
         match &self.kept {
-            Some(entry) if self.keeps_copy(&failure) => End::Kept(Arc::clone(entry), failure),
+            Some(entry) if policy::outlives(self.resource.class, &failure) => {
+                End::Kept(Arc::clone(entry), failure)
+            }
             _ => End::Failed(failure),
         }
-    }
-
-    /// A suite's files stay what they were when upstream has lost them; anything else that is gone
-    /// upstream is gone here too (RFC 9111 §4.3.3).
-    const fn keeps_copy(&self, failure: &Failure) -> bool {
-        self.resource.class.is_of_suite() || !failure.is_definite()
     }
 
     /// Goes round the upstreams until the flight is over or hope is lost.
@@ -98,32 +118,51 @@ impl Fill {
         loop {
             let mut definite = None;
             let mut transient = None;
-            for index in mirrors.order(Instant::now()) {
+            for index in self.order() {
                 match self.attempt(index, transfer).await {
                     Step::Done(end) => return Ok(end),
+                    // "No such file" lets apt try another name, a refusal ends its run.
+                    Step::Next(Failure::Refused { .. }) if definite.is_some() => {}
                     Step::Next(failure) if failure.is_definite() => definite = Some(failure),
                     Step::Next(failure) => transient = Some(failure),
                 }
                 let written = transfer.as_ref().map_or(0, Transfer::written);
                 if written >= reached.saturating_add(PROGRESS) {
                     backoff.reset(self.cache.0.parts.retries);
+                    reached = written;
                 }
-                reached = reached.max(written);
             }
-            match (definite, transient) {
+            let failure = match (definite, transient) {
+                // Whoever sent the beginning may be back in a moment, whatever the others have.
+                (Some(_), Some(failure)) if transfer.is_some() => failure,
                 // To apt a missing package is final while an error is tried again; another upstream
                 // that is only away for the moment may well have it.
                 (Some(_), Some(failure)) if self.resource.class == PathClass::Immutable => {
                     return Err(failure);
                 }
                 (Some(failure), _) => return Err(failure),
-                (None, Some(failure)) => match backoff.next() {
-                    Some(delay) => tokio::time::sleep(delay).await,
-                    None => return Err(failure),
-                },
+                (None, Some(failure)) => failure,
                 (None, None) => return Err(Failure::Unreachable("no upstream is configured".into())),
+            };
+            // With a copy at hand nobody has to wait for upstreams that all fail.
+            let spared = self.kept.is_some() && !self.flight.has_head();
+            if spared && mirrors.all_resting(Instant::now()) {
+                return Err(failure);
+            }
+            match backoff.next() {
+                Some(delay) => tokio::time::sleep(delay).await,
+                None => return Err(failure),
             }
         }
+    }
+
+    /// The upstreams to ask, best first; last those that sent wrong bytes for this a while ago.
+    fn order(&self) -> Vec<usize> {
+        let mut order = self.cache.0.mirrors[self.resource.repository.index].order(Instant::now());
+        let liars = self.cache.liars(&self.flight.key);
+        // The sort is stable.
+        order.sort_by_key(|index| liars.has(*index));
+        order
     }
 
     fn unix_now(&self) -> i64 {

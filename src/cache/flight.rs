@@ -19,7 +19,7 @@ use crate::outcome::Class;
 use crate::store::EntryKey;
 
 /// What upstream said about the body, before its bytes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Head {
     /// What clients' conditions are compared with while it streams.
     pub validators: Validators,
@@ -142,10 +142,22 @@ impl Flight {
             Ok(Ok(state)) => match (&state.end, &state.head) {
                 // A committed body is served from its entry, a running one from the head.
                 (Some(end), _) => Landing::Ended(end.clone()),
+                // Only the commit is outstanding: now the size is known.
+                (None, Some(head)) if state.complete && head.total.is_none() => {
+                    Landing::Streaming(Arc::new(Head { total: Some(state.available), ..(**head).clone() }))
+                }
                 (None, Some(head)) => Landing::Streaming(Arc::clone(head)),
                 (None, None) => Landing::Impatient,
             },
         }
+    }
+
+    /// Waits for the end, however long it takes. Dropping the future is harmless.
+    pub(super) async fn ended(&self) -> End {
+        let mut watcher = self.state.subscribe();
+        let ended = watcher.wait_for(|state| state.end.is_some()).await;
+        // The sender lives in `self`, so the channel cannot be closed here.
+        ended.ok().and_then(|state| state.end.clone()).unwrap_or(End::Failed(Failure::Stopping))
     }
 
     /// A reader of the bytes from `first`, up to `last` (inclusive) or to the end.

@@ -2,20 +2,24 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use quick_cache::sync::Cache as Memory;
 
-use super::answer::{Answer, Freshness};
 use super::entry::Entry;
 use super::failure::Failure;
 use super::fill::Fill;
-use super::flight::{End, Flight, FlightStatus, Landing};
+use super::flight::{End, Flight, FlightStatus};
+use super::goal::{Goal, Liars};
 use super::policy::{self, Decision};
+use super::refresh::{Building, Refreshes};
+use super::serve::flight_key;
 use crate::clock::Clock;
-use crate::outcome::{Class, Outcome};
+use crate::outcome::Class;
+use crate::repo::apt::signature::Keyring;
 use crate::repo::{PathClass, Repositories, Resource};
 use crate::store::{EntryKey, Store};
+use crate::suite::Suites;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use crate::upstream::{Client, Mirrors};
@@ -36,12 +40,8 @@ const MISSING_FOR: Duration = Duration::from_secs(15);
 /// How long an answer that may not be stored is fetched directly at once, without a flight.
 const DIRECT_FOR: Duration = Duration::from_mins(1);
 
-/// How long a client waits for the first sign of upstream while a kept copy is at hand.
-const PATIENCE_WITH_COPY: Duration = Duration::from_secs(5);
-
-/// How long a client waits without one. apt gives up on 30 s of silence and would ask again without
-/// having been told why; a 503 with a body before that makes it retry and shows the reason.
-const PATIENCE: Duration = Duration::from_secs(25);
+/// How long it is remembered which upstream sent wrong bytes for something.
+const LIES_FOR: Duration = Duration::from_mins(10);
 
 /// What a cache is made from.
 #[derive(Debug)]
@@ -60,6 +60,8 @@ pub struct Parts {
     pub tasks: Tasks,
     /// Further tries after a first one failed.
     pub retries: u32,
+    /// How long a client waits for the first sign of upstream while a kept copy is at hand.
+    pub patience: Duration,
 }
 
 /// The cache; clones are the same one.
@@ -73,16 +75,26 @@ pub(super) struct Inner {
     pub(super) mirrors: Vec<Mirrors>,
     pub(super) open: Memory<EntryKey, Arc<Entry>>,
     flights: Mutex<HashMap<EntryKey, Arc<Flight>>>,
-    missing: Memory<EntryKey, (Instant, Failure)>,
-    direct: Memory<EntryKey, (Instant, &'static str)>,
-    /// When the release file of a suite last changed here, by repository and folder.
-    suites: Memory<EntryKey, i64>,
+    /// Since when, in seconds since 1970, as in the two that follow.
+    missing: Memory<EntryKey, (i64, Failure)>,
+    direct: Memory<EntryKey, (i64, &'static str)>,
+    /// Which upstreams of its repository sent wrong bytes for something.
+    liars: Memory<EntryKey, (i64, Liars)>,
+    /// When the release file of an unverified suite last changed here, by repository and folder.
+    changed: Memory<EntryKey, i64>,
+    /// The verified suites.
+    pub(super) suites: Suites,
+    /// By position of the repository in the configuration.
+    pub(super) keyrings: Vec<Arc<Keyring>>,
+    pub(super) refreshes: Refreshes,
+    pub(super) building: Arc<Building>,
 }
 
 impl Cache {
     /// Puts the cache together and hooks it to the store's evictions.
     #[must_use]
-    pub fn new(parts: Parts) -> Self {
+    pub fn new(parts: Parts, keyrings: Vec<Arc<Keyring>>) -> Self {
+        let suites = Suites::new(parts.repositories.list().len());
         let mirrors = parts
             .repositories
             .list()
@@ -96,7 +108,12 @@ impl Cache {
             flights: Mutex::default(),
             missing: Memory::new(REMEMBERED),
             direct: Memory::new(REMEMBERED),
-            suites: Memory::new(REMEMBERED),
+            changed: Memory::new(REMEMBERED),
+            liars: Memory::new(REMEMBERED),
+            suites,
+            keyrings,
+            refreshes: Refreshes::default(),
+            building: Arc::default(),
         }));
         let hooked = Arc::downgrade(&cache.0);
         cache.0.parts.store.on_evict(Box::new(move |keys| {
@@ -121,110 +138,16 @@ impl Cache {
         self.lock_flights().values().map(|flight| flight.status()).collect()
     }
 
-    /// Answers a request for `resource`. With `head_only` a body that is neither here nor on its way is
-    /// not fetched just to describe it.
-    pub async fn serve(&self, resource: &Resource, head_only: bool) -> Answer {
-        let key = key_of(resource);
-        // The common case first: held open and fresh.
-        let held = self.0.open.get(&key);
-        if let Some(entry) = &held
-            && self.decide(resource, entry) == Decision::Serve
-        {
-            return self.hit(Arc::clone(entry), Freshness::Fresh, Outcome::Hit);
-        }
-        let kept = match held {
-            Some(entry) => Some(entry),
-            None => match self.load(&key).await {
-                Ok(entry) => entry,
-                Err(failure) => return Answer::Failed(failure),
-            },
-        };
-        if let Some(entry) = &kept {
-            if self.decide(resource, entry) == Decision::Serve {
-                return self.hit(Arc::clone(entry), Freshness::Fresh, Outcome::Hit);
-            }
-            if self.0.mirrors[resource.repository.index].all_resting(Instant::now()) {
-                let why = Arc::from("every upstream failed a moment ago");
-                return self.hit(Arc::clone(entry), Freshness::Unchecked(why), Outcome::Stale);
-            }
-        } else if let Some(failure) = self.recently_missing(&key) {
-            return Answer::Failed(failure);
-        }
-        if let Some(reason) = self.recently_direct(&key) {
-            return self.direct(resource, head_only, reason).await;
-        }
-        let probe = head_only && kept.is_none() && !resource.class.is_of_suite();
-        if probe && !self.lock_flights().contains_key(&key) {
-            return self.direct(resource, true, "head").await;
-        }
-        let (flight, joined) = match self.join_or_start(resource, key, kept.clone()) {
-            Ok(found) => found,
-            Err(failure) => return Answer::Failed(failure),
-        };
-        self.land(resource, head_only, &flight, joined, kept).await
-    }
-
-    /// Starts fetching what a client is about to ask for, unless it is here or on its way.
-    pub async fn prefetch(&self, resource: &Resource) {
-        let key = key_of(resource);
-        let Ok(kept) = self.load(&key).await else { return };
-        let fresh = kept.as_ref().is_some_and(|entry| self.decide(resource, entry) == Decision::Serve);
-        let resting = self.0.mirrors[resource.repository.index].all_resting(Instant::now());
-        let known = self.recently_missing(&key).is_some() || self.recently_direct(&key).is_some();
-        if !fresh && !resting && !known {
-            // A refusal here is repeated, and told, when the request itself arrives.
-            let _ = self.join_or_start(resource, key, kept);
-        }
-    }
-
-    async fn land(
-        &self,
-        resource: &Resource,
-        head_only: bool,
-        flight: &Arc<Flight>,
-        joined: bool,
-        kept: Option<Arc<Entry>>,
-    ) -> Answer {
-        let outcome = if joined { Outcome::Joined } else { Outcome::Miss };
-        let limit = if kept.is_some() { PATIENCE_WITH_COPY } else { PATIENCE };
-        // Who joins late does not wait as long again for an upstream that is already known to be slow.
-        let patience = if kept.is_some() { limit.saturating_sub(flight.started.elapsed()) } else { limit };
-        match flight.landing(patience).await {
-            Landing::Streaming(head) => Answer::Flying { flight: Arc::clone(flight), head, outcome },
-            Landing::Impatient => match kept {
-                Some(entry) => {
-                    let why = Arc::from("upstream does not answer");
-                    self.hit(entry, Freshness::Unchecked(why), Outcome::Stale)
-                }
-                None => Answer::Failed(Failure::Waiting(limit)),
-            },
-            Landing::Ended(End::Committed(entry)) => self.hit(entry, Freshness::Checked, outcome),
-            Landing::Ended(End::Confirmed(entry)) => {
-                self.hit(entry, Freshness::Checked, Outcome::Revalidated)
-            }
-            Landing::Ended(End::Kept(entry, why)) => {
-                self.hit(entry, Freshness::Unchecked(why.to_string().into()), Outcome::Stale)
-            }
-            Landing::Ended(End::Direct(reason)) => self.direct(resource, head_only, reason.as_str()).await,
-            Landing::Ended(End::Failed(failure)) => Answer::Failed(failure),
-        }
-    }
-
-    fn hit(&self, entry: Arc<Entry>, freshness: Freshness, outcome: Outcome) -> Answer {
-        self.0.parts.store.touch(&entry.meta.digest);
-        Answer::Stored { entry, outcome, freshness }
-    }
-
-    fn decide(&self, resource: &Resource, entry: &Entry) -> Decision {
+    pub(super) fn decide(&self, resource: &Resource, entry: &Entry) -> Decision {
         let changed = match resource.class {
-            PathClass::Release | PathClass::Index => self.0.suites.get(&suite_key(resource)),
+            PathClass::Release | PathClass::Index => self.0.changed.get(&suite_key(resource)),
             _ => None,
         };
         policy::decide(resource, entry, changed, self.0.parts.clock.now())
     }
 
     /// The entry under `key`, from memory or from the store.
-    async fn load(&self, key: &EntryKey) -> Result<Option<Arc<Entry>>, Failure> {
+    pub(super) async fn load(&self, key: &EntryKey) -> Result<Option<Arc<Entry>>, Failure> {
         if let Some(entry) = self.0.open.get(key) {
             return Ok(Some(entry));
         }
@@ -245,11 +168,14 @@ impl Cache {
         })
     }
 
-    fn join_or_start(
+    /// The flight for `key`, and whether it was there already.
+    pub(super) fn join_or_start(
         &self,
         resource: &Resource,
         key: EntryKey,
+        goal: Goal,
         kept: Option<Arc<Entry>>,
+        class: Class,
     ) -> Result<(Arc<Flight>, bool), Failure> {
         let flight = {
             let mut flights = self.lock_flights();
@@ -259,24 +185,43 @@ impl Cache {
             if flights.len() >= MAX_FLIGHTS {
                 return Err(Failure::Busy);
             }
-            let flight = Arc::new(Flight::new(key.clone(), Class::Client));
+            let flight = Arc::new(Flight::new(key.clone(), class));
             flights.insert(key, Arc::clone(&flight));
             flight
         };
         self.0.parts.metrics.flight_started();
-        let fill = Fill::new(self.clone(), resource.clone(), Arc::clone(&flight), kept);
+        let fill = Fill::new(self.clone(), resource.clone(), Arc::clone(&flight), goal, kept);
         self.0.parts.tasks.spawn(fill.run());
         Ok((flight, false))
+    }
+
+    /// Fetches once more what came damaged.
+    pub(super) fn start_again(&self, resource: &Resource, goal: Goal) {
+        let key = match &goal.known {
+            Some(known) => flight_key(resource, known),
+            None => key_of(resource),
+        };
+        // Whoever asks next joins it, or is told why there is none.
+        let _ = self.join_or_start(resource, key, goal, None, Class::Client);
+    }
+
+    pub(super) fn is_flying(&self, key: &EntryKey) -> bool {
+        self.lock_flights().contains_key(key)
     }
 
     /// Takes the flight off the table, then tells its readers how it ended.
     pub(super) fn finish(&self, flight: &Flight, end: End) {
         match &end {
-            End::Failed(failure @ (Failure::NotFound { .. } | Failure::Refused { .. })) => {
-                self.0.missing.insert(flight.key.clone(), (Instant::now(), failure.clone()));
+            // A flight that ended because of this memory does not prolong it.
+            End::Failed(failure) | End::Kept(_, failure)
+                if failure.is_definite() && self.recently_missing(&flight.key).is_none() =>
+            {
+                let now = self.0.parts.clock.unix();
+                self.0.missing.insert(flight.key.clone(), (now, failure.clone()));
             }
             End::Direct(reason) => {
-                self.0.direct.insert(flight.key.clone(), (Instant::now(), reason.as_str()));
+                let now = self.0.parts.clock.unix();
+                self.0.direct.insert(flight.key.clone(), (now, reason.as_str()));
             }
             End::Committed(_) | End::Confirmed(_) | End::Kept(..) | End::Failed(_) => {}
         }
@@ -285,26 +230,48 @@ impl Cache {
         self.0.parts.metrics.flight_ended();
     }
 
-    /// Whether the copy that is kept now may be served as it is.
-    pub(super) fn fresh(&self, resource: &Resource, key: &EntryKey) -> Option<Arc<Entry>> {
-        let entry = self.0.open.get(key)?;
-        (self.decide(resource, &entry) == Decision::Serve).then_some(entry)
+    /// The copy that is kept now, if it is held open.
+    pub(super) fn newest(&self, key: &EntryKey) -> Option<Arc<Entry>> {
+        self.0.open.get(key)
+    }
+
+    /// Whether this copy may be served as it is.
+    pub(super) fn is_fresh(&self, resource: &Resource, entry: &Entry) -> bool {
+        self.decide(resource, entry) == Decision::Serve
+    }
+
+    /// Which upstreams have sent wrong bytes for this, lately.
+    pub(super) fn liars(&self, key: &EntryKey) -> Liars {
+        let noted = self.0.liars.get(key).filter(|(since, _)| self.is_recent(*since, LIES_FOR));
+        noted.map(|(_, liars)| liars).unwrap_or_default()
+    }
+
+    pub(super) fn note_lie(&self, key: &EntryKey, upstream: usize) {
+        let liars = self.liars(key).note(upstream);
+        self.0.liars.insert(key.clone(), (self.0.parts.clock.unix(), liars));
     }
 
     /// Notes that the release file of the suite has changed: what was checked before is to be checked
     /// again, so that a new release file is not paired with old indices or an old signature.
     pub(super) fn suite_changed(&self, resource: &Resource, at: i64) {
-        self.0.suites.insert(suite_key(resource), at);
+        self.0.changed.insert(suite_key(resource), at);
     }
 
-    fn recently_missing(&self, key: &EntryKey) -> Option<Failure> {
+    pub(super) fn recently_missing(&self, key: &EntryKey) -> Option<Failure> {
         let (since, failure) = self.0.missing.get(key)?;
-        (since.elapsed() < MISSING_FOR).then_some(failure)
+        self.is_recent(since, MISSING_FOR).then_some(failure)
     }
 
-    fn recently_direct(&self, key: &EntryKey) -> Option<&'static str> {
+    pub(super) fn recently_direct(&self, key: &EntryKey) -> Option<&'static str> {
         let (since, reason) = self.0.direct.get(key)?;
-        (since.elapsed() < DIRECT_FOR).then_some(reason)
+        self.is_recent(since, DIRECT_FOR).then_some(reason)
+    }
+
+    /// Whether a point in time is less than `lasting` ago. One in the future, left by a clock that was set
+    /// back, is not.
+    fn is_recent(&self, since: i64, lasting: Duration) -> bool {
+        let age = self.0.parts.clock.unix().saturating_sub(since);
+        (0..policy::whole_seconds(lasting)).contains(&age)
     }
 
     fn lock_flights(&self) -> std::sync::MutexGuard<'_, HashMap<EntryKey, Arc<Flight>>> {

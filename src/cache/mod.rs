@@ -20,8 +20,11 @@ mod entry;
 mod failure;
 mod fill;
 mod flight;
+mod goal;
 mod lookup;
 mod policy;
+mod refresh;
+mod serve;
 mod validators;
 
 pub use answer::{Answer, Freshness, Passed};
@@ -31,4 +34,5 @@ pub use entry::Entry;
 pub use failure::Failure;
 pub use flight::{Cut, Flight, FlightStatus, Head, Reader};
 pub use lookup::{Cache, Parts};
+pub use refresh::load_keyrings;
 pub use validators::Validators;

@@ -6,8 +6,9 @@ use http::HeaderMap;
 use http_cache_semantics::{CacheOptions, CachePolicy};
 
 use super::entry::Entry;
+use super::failure::Failure;
 use crate::clock;
-use crate::repo::{PathClass, Resource};
+use crate::repo::{Kind, PathClass, Resource};
 
 /// What to do with a kept copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +42,22 @@ pub(super) fn decide(
     if fresh { Decision::Serve } else { Decision::Revalidate }
 }
 
-fn whole_seconds(duration: Duration) -> i64 {
+/// Whether a kept copy is served although upstream failed in this way. A suite's files stay what they
+/// were when upstream has lost them; anything else that is gone upstream is gone here too (RFC 9111 §4.3.3).
+pub(super) const fn outlives(class: PathClass, failure: &Failure) -> bool {
+    class.is_of_suite() || !failure.is_definite()
+}
+
+/// Whether an answer with these headers is a web page where a file was asked for. Packages and indices are
+/// never web pages; a network that wants a login answers with one.
+pub(super) fn is_portal(resource: &Resource, headers: &HeaderMap) -> bool {
+    let page = headers
+        .get(http::header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().to_ascii_lowercase().starts_with(b"text/html"));
+    page && resource.repository.config.kind == Kind::Apt && resource.class != PathClass::Other
+}
+
+pub(super) fn whole_seconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }
 

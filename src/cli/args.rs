@@ -31,6 +31,7 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    Serve(Serve),
     Check(Check),
     Status(Status),
     Client(Client),
@@ -51,6 +52,34 @@ pub(super) struct ConfigFile {
     /// The configuration file [default: /etc/lumbung/lumbung.toml, or else the built-in one].
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
+}
+
+/// Serve desktops until told to stop.
+///
+/// Answers package tools on one address and administrators on another, until SIGTERM or SIGINT; then
+/// running transfers have a while to end. What is given here goes before the configuration file.
+///
+/// Examples:
+///
+///   lumbung serve
+///       with /etc/lumbung/lumbung.toml, or as built in: port 3142, kept in /var/lib/lumbung
+///
+///   lumbung serve --store ./data --listen 127.0.0.1:3142
+///       to try it as an ordinary user
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    pub(super) file: ConfigFile,
+    /// Where desktops ask; port 0 lets the system choose. May be given more than once.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(super) listen: Vec<SocketAddr>,
+    /// Where administrators ask.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(super) admin: Option<SocketAddr>,
+    /// The folder of the store; made when it is not there.
+    #[arg(long, value_name = "DIR")]
+    pub(super) store: Option<PathBuf>,
 }
 
 /// Check the configuration, the store, keyrings and upstreams.
@@ -147,7 +176,7 @@ mod tests {
 
     #[test]
     fn wrong_usage_ends_with_2() {
-        for words in [&["lumbung"][..], &["lumbung", "status", "--admin", "here"], &["lumbung", "sreve"]] {
+        for words in [&["lumbung"][..], &["lumbung", "serve", "--listen", "here"], &["lumbung", "sreve"]] {
             assert_eq!(Args::try_parse_from(words).unwrap_err().exit_code(), 2, "{words:?}");
         }
     }

@@ -41,7 +41,7 @@ mod tests {
     #[test]
     fn the_manual_describes_every_command() {
         let page = String::from_utf8(page().unwrap()).unwrap();
-        for words in [".TH lumbung 1", ".SH \"LUMBUNG STATUS\"", "Examples:", "\\-\\-offline"] {
+        for words in [".TH lumbung 1", ".SH \"LUMBUNG SERVE\"", "Examples:", "\\-\\-offline"] {
             assert!(page.contains(words), "{words:?} in {page}");
         }
         assert!(!page.contains("LUMBUNG COMPLETIONS"));

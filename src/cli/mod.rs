@@ -9,6 +9,7 @@ mod check;
 mod client;
 mod generate;
 mod output;
+mod serve;
 mod status;
 
 use std::process::ExitCode;
@@ -32,6 +33,7 @@ pub fn run() -> ExitCode {
     // Wrong usage, `--help` and `--version` end here, with clap's words and its 2 or 0.
     let args = Args::parse();
     let ending = match args.command {
+        Command::Serve(serve) => serve::run(&serve),
         Command::Check(check) => check::run(&check),
         Command::Status(status) => status::run(&status),
         Command::Client(client) => client::run(&client),

@@ -17,6 +17,7 @@ const LARGEST_CA: u64 = 8 << 20;
 pub(super) struct Written {
     connect_timeout: Option<Duration>,
     idle_timeout: Option<Duration>,
+    patience: Option<Duration>,
     retries: Option<u32>,
     ca: Vec<Vec<u8>>,
     connections: Option<u32>,
@@ -32,6 +33,7 @@ impl Written {
         let written = Self {
             connect_timeout: period(&table, "connect_timeout"),
             idle_timeout: period(&table, "idle_timeout"),
+            patience: period(&table, "patience"),
             retries: count("retries", 0..=100).map(|given| given.value),
             ca: table
                 .item("ca")
@@ -60,6 +62,7 @@ impl Written {
         Config {
             connect_timeout: self.connect_timeout.unwrap_or(default.connect_timeout),
             idle_timeout: self.idle_timeout.unwrap_or(default.idle_timeout),
+            patience: self.patience.unwrap_or(default.patience),
             retries: self.retries.unwrap_or(default.retries),
             connections,
             // Half of all, as by default, when only the other was written.

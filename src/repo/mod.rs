@@ -12,7 +12,7 @@ mod config;
 mod resource;
 mod routes;
 
-pub use class::PathClass;
+pub use class::{PathClass, suite_folder};
 pub use config::{Alias, Config, HostPattern, Kind, Trust};
 pub use resource::{Repository, Resource};
 pub use routes::Repositories;

@@ -30,6 +30,8 @@ pub(super) struct Account {
     pub(super) started: Instant,
     /// When the response head was ready.
     pub(super) answered: Option<Duration>,
+    /// Only the end of the connection tells the client where the body ends (HTTP/1.0 without a length).
+    pub(super) unframed: bool,
     bytes: AtomicU64,
     cut: Mutex<Option<Box<str>>>,
 }
@@ -58,6 +60,7 @@ impl Account {
             source: Source::Store,
             started: Instant::now(),
             answered: None,
+            unframed: false,
             bytes: AtomicU64::new(0),
             cut: Mutex::new(None),
         }
@@ -71,6 +74,9 @@ impl Account {
     /// The body was cut short.
     pub(super) fn cut(&self, why: &str) {
         *self.cut.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.into());
+        if self.unframed {
+            self.exchange.abort();
+        }
     }
 }
 
@@ -81,7 +87,10 @@ impl Drop for Account {
         let bytes = *self.bytes.get_mut();
         let repo = self.repo.as_deref().unwrap_or("-");
         self.metrics.request(repo, self.outcome, took);
-        self.metrics.served(repo, self.source, bytes);
+        // Pages, refusals and words about failures save nothing of the WAN, and come over none.
+        if self.repo.is_some() && self.outcome != Outcome::Error {
+            self.metrics.served(repo, self.source, bytes);
+        }
         if self.log {
             let answered = self.answered.unwrap_or(took);
             let cut = self.cut.get_mut().unwrap_or_else(PoisonError::into_inner).as_deref();

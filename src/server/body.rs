@@ -33,6 +33,18 @@ pub(super) enum Content {
     Stream { next: Pending<Step>, size: Option<u64> },
 }
 
+impl Content {
+    /// Bytes that are left, if known.
+    pub(super) fn size(&self) -> Option<u64> {
+        match self {
+            Self::Empty => Some(0),
+            Self::Text(text) => Some(text.len() as u64),
+            Self::Stored(stored) => Some(stored.end - stored.position),
+            Self::Stream { size, .. } => *size,
+        }
+    }
+}
+
 /// One step of a stream: a piece and how to go on.
 pub(super) enum Step {
     Piece(Piece, Source),
@@ -185,21 +197,10 @@ impl HttpBody for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.content {
-            Content::Empty => true,
-            Content::Text(text) => text.is_empty(),
-            Content::Stored(stored) => stored.position >= stored.end,
-            Content::Stream { size, .. } => *size == Some(0),
-        }
+        self.content.size() == Some(0)
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.content {
-            Content::Empty => SizeHint::with_exact(0),
-            Content::Text(text) => SizeHint::with_exact(text.len() as u64),
-            Content::Stored(stored) => SizeHint::with_exact(stored.end - stored.position),
-            Content::Stream { size: Some(size), .. } => SizeHint::with_exact(*size),
-            Content::Stream { size: None, .. } => SizeHint::default(),
-        }
+        self.content.size().map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }

@@ -1,10 +1,11 @@
 //! Accepting clients within bounds, and ending with grace.
 //!
-//! Two bounds hold: connections in all, beyond which new ones wait in the kernel's queue, and
-//! connections of one address, beyond which a new one is told so and closed. Each connection is a task
+//! Two bounds hold: connections in all, beyond which new ones wait unread, and connections of one
+//! address, beyond which a new one is told so and closed. Each connection is a task
 //! that ends by itself, at a time-out, or when a shutdown has begun and its response is out.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -73,6 +74,19 @@ struct Connections {
     hurry: CancellationToken,
 }
 
+/// Why an address cannot be listened on, and what to do. `key` is its key under `[server]`, and its option.
+pub(crate) fn cannot_listen(address: SocketAddr, error: &std::io::Error, key: &str) -> String {
+    let mut words = format!("cannot listen on {address}: {error}");
+    if error.kind() == std::io::ErrorKind::AddrInUse {
+        let _ = write!(
+            words,
+            "; stop what listens there (`ss -tlnp` names it), or choose another address with --{key} or \
+             {key} under [server]"
+        );
+    }
+    words
+}
+
 /// What an accept loop needs.
 struct Door {
     shared: Arc<Shared>,
@@ -104,7 +118,8 @@ impl Server {
             let bound =
                 TcpListener::bind(address).await.and_then(|listener| Ok((listener.local_addr()?, listener)));
             let (local, listener) = bound.map_err(|error| {
-                std::io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+                let words = cannot_listen(*address, &error, "listen");
+                std::io::Error::new(error.kind(), words)
             })?;
             addresses.push(local);
             listeners.push(listener);
@@ -117,7 +132,7 @@ impl Server {
             router: Router {
                 repositories,
                 tunnels: config.tunnels,
-                own_host: public_url.as_ref().map(|url| url.origin.host.clone()),
+                own: public_url.as_ref().map(|url| url.origin.clone()),
             },
             cache,
             metrics: metrics.clone(),
@@ -162,9 +177,13 @@ impl Server {
             let connections = connections.clone();
             async move {
                 loop {
-                    let Ok(place) = Arc::clone(&door.places).acquire_owned().await else { return };
                     match listener.accept().await {
-                        Ok((stream, client)) => door.admit(stream, client, place, &connections),
+                        Ok((stream, client)) => {
+                            // Only now: a listener where nobody comes must not hold a place.
+                            let place = Arc::clone(&door.places).acquire_owned().await;
+                            let Ok(place) = place else { return };
+                            door.admit(stream, client, place, &connections);
+                        }
                         Err(error) => {
                             tracing::warn!(%error, "a connection could not be accepted");
                             tokio::time::sleep(REFUSED_PAUSE).await;
@@ -203,6 +222,7 @@ impl Door {
             return;
         };
         let Ok(local) = stream.local_addr() else { return };
+        let local = SocketAddr::new(local.ip().to_canonical(), local.port());
         // Small answers must not wait for acknowledgements of others.
         let _ = stream.set_nodelay(true);
         let exchange = Arc::new(Exchange::new(self.blank.clone()));
@@ -214,18 +234,20 @@ impl Door {
             welcome: self.clients.iter().any(|network| network.contains(&client.ip())),
         };
         let ahead = connection.clone();
-        let io = ClientIo::new(stream, exchange, self.limits, Box::new(move |head| ahead.read_ahead(head)));
+        let on_ahead = Box::new(move |head: &[u8]| ahead.read_ahead(head));
+        let io = ClientIo::new(stream, exchange, self.limits, on_ahead, presence);
         let service = service_fn(move |request| connection.clone().handle(request));
         let serving = http1::Builder::new()
             // Our byte stream keeps the time-outs; see there.
             .header_read_timeout(None)
+            // A client that says it will send no more still wants its answer.
+            .half_close(true)
             .max_header_size(self.limits.head_size)
             .max_buf_size(self.limits.head_size.max(BUFFER))
             .serve_connection(io, service)
             .with_upgrades();
         let (finish, hurry) = (connections.finish.clone(), connections.hurry.clone());
         connections.tasks.spawn(async move {
-            let _presence = presence;
             tokio::pin!(serving);
             let result = tokio::select! {
                 result = serving.as_mut() => result,
@@ -261,7 +283,7 @@ impl Door {
 const BUFFER: usize = 128 * 1024;
 
 /// One connection that counts. Dropping it makes room.
-struct Presence {
+pub(super) struct Presence {
     door: Arc<Door>,
     client: IpAddr,
     _place: OwnedSemaphorePermit,

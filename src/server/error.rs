@@ -107,6 +107,7 @@ pub(super) fn failure_told(failure: &Failure) -> Told {
         Failure::Unreachable(_)
         | Failure::Portal { .. }
         | Failure::Changed { .. }
+        | Failure::Untrusted { .. }
         | Failure::Damaged { .. } => {
             (StatusCode::SERVICE_UNAVAILABLE, "No copy is kept here. The next request tries again.")
         }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::ext::ReasonPhrase;
@@ -64,6 +64,7 @@ impl Connection {
             request.method().clone(),
             target_without_query(&request).as_str(),
         );
+        let request_version = request.version();
         let head_only = request.method() == Method::HEAD;
         let bodied = !matches!(*request.method(), Method::GET | Method::HEAD | Method::CONNECT);
         let reply = match self.understand(&request) {
@@ -74,6 +75,9 @@ impl Connection {
         if bodied || !self.welcome || head.status() == StatusCode::PAYLOAD_TOO_LARGE {
             // Where the next request begins is only certain after one without a body.
             head.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+        }
+        if request_version == Version::HTTP_10 && content.size().is_none() {
+            account.unframed = true;
         }
         account.status = head.status();
         account.outcome = outcome;
@@ -105,7 +109,7 @@ impl Connection {
         let asked = Asked {
             method: &Method::GET,
             uri: &uri,
-            version: http::Version::HTTP_11,
+            version: Version::HTTP_11,
             headers: &headers,
             local: self.local,
         };
@@ -158,13 +162,14 @@ impl Connection {
                 let script = client_script(&self.own_url(&request), mode, &shared.client_repos);
                 respond::text(StatusCode::OK, "text/x-shellscript; charset=utf-8", script, head_only)
             }
-            Route::MirrorList => {
-                let list = self.mirror_list(&self.own_url(&request));
+            Route::MirrorList(repository) => {
+                let own = self.own_url(&request);
+                let list = page::mirror_list(&own, repository.name(), &repository.config.upstreams);
                 respond::text(StatusCode::OK, "text/plain; charset=utf-8", list, head_only)
             }
             Route::Fetch(resource) => {
                 account.repo = Some(Arc::clone(resource.repository.name()));
-                let answer = shared.cache.serve(&resource, head_only).await;
+                let answer = shared.cache.serve(&resource, &crate::suite::Channel::Live, head_only).await;
                 self.reply(&resource, &Conditions::of(request.headers()), head_only, answer)
             }
             Route::Pass(resource) => {
@@ -220,18 +225,6 @@ impl Connection {
         let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
         host.and_then(|host| format!("http://{host}").parse().ok()).unwrap_or_else(|| local_url(self.local))
     }
-
-    fn mirror_list(&self, own: &BaseUrl) -> String {
-        self.shared
-            .router
-            .repositories
-            .list()
-            .iter()
-            .filter(|repository| repository.config.kind == crate::repo::Kind::Apt)
-            .map(|repository| page::mirror_list(own, repository.name(), &repository.config.upstreams))
-            .next()
-            .unwrap_or_default()
-    }
 }
 
 fn local_url(local: SocketAddr) -> BaseUrl {
@@ -248,9 +241,11 @@ fn local_url(local: SocketAddr) -> BaseUrl {
 /// The request target as it is logged.
 fn target_without_query(request: &Request<Incoming>) -> String {
     let uri = request.uri();
-    match (uri.scheme_str(), uri.authority()) {
-        (Some(scheme), Some(authority)) => format!("{scheme}://{}{}", authority.host(), uri.path()),
-        (None, Some(authority)) => authority.as_str().rsplit('@').next().unwrap_or_default().to_owned(),
+    // What stands before an `@` is a name and a password.
+    let host = uri.authority().map(|authority| authority.as_str().rsplit('@').next().unwrap_or_default());
+    match (uri.scheme_str(), host) {
+        (Some(scheme), Some(host)) => format!("{scheme}://{host}{}", uri.path()),
+        (None, Some(host)) => host.to_owned(),
         _ => uri.path().to_owned(),
     }
 }

@@ -7,12 +7,13 @@
 //!
 //! Time-outs are kept here because only here is known what a silent client is doing: a connection
 //! between requests may idle for long, one in the middle of a request head may not, and one that takes
-//! no bytes of a response is cut after a while.
+//! no bytes of a response is cut after a while. A client that waits for its answer owes nothing. (How
+//! long a request body may take is the handler's to say, which alone knows whether it wants one.)
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -22,20 +23,26 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
+use super::connection::Presence;
 use super::part::{Blank, Parts};
 use super::transmit::Transmit;
 
 /// Bytes read ahead of hyper at most: some forty request heads of apt.
 const AHEAD: usize = 16 * 1024;
 
+/// Requests beyond the one being served whose fetches are begun ahead of their turn. apt sends ten at a
+/// time; a bound keeps one connection from starting hundreds of transfers.
+const DEPTH: u32 = 16;
+
 /// The time-outs of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// From the first byte of a request head to its last.
+    /// From the first byte of a request head to its last, and from the connection's start to its first
+    /// request.
     pub(super) header: Duration,
     /// Between requests.
     pub(super) idle: Duration,
-    /// While the client takes no byte of a response, or sends none of a request body.
+    /// While the client takes no byte of a response.
     pub(super) stall: Duration,
     /// Bytes of a request head.
     pub(super) head_size: usize,
@@ -49,9 +56,9 @@ pub(super) struct Exchange {
     /// Requests whose response body has ended.
     finished: AtomicU32,
     /// Set once the connection is a tunnel, which keeps its own time.
-    tunnel: std::sync::atomic::AtomicBool,
-    /// Bytes written to the client, head and body.
-    pub(super) sent: AtomicU64,
+    tunnel: AtomicBool,
+    /// Set when the connection must not end in order.
+    aborted: AtomicBool,
     /// What response bodies give to be sent from files.
     pub(super) parts: Arc<Parts>,
 }
@@ -61,8 +68,8 @@ impl Exchange {
         Self {
             started: AtomicU32::new(0),
             finished: AtomicU32::new(0),
-            tunnel: std::sync::atomic::AtomicBool::new(false),
-            sent: AtomicU64::new(0),
+            tunnel: AtomicBool::new(false),
+            aborted: AtomicBool::new(false),
             parts: Arc::new(Parts::new(blank)),
         }
     }
@@ -77,6 +84,12 @@ impl Exchange {
 
     pub(super) fn become_tunnel(&self) {
         self.tunnel.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends the connection with a reset: to a client that was told no length, an orderly end would make
+    /// a body that was cut short look complete.
+    pub(super) fn abort(&self) {
+        self.aborted.store(true, Ordering::Relaxed);
     }
 
     fn busy(&self) -> bool {
@@ -100,20 +113,26 @@ pub(super) struct ClientIo {
     on_ahead: OnAhead,
     /// Wakes the connection when something might have taken too long; checked against the facts then.
     timer: Pin<Box<Sleep>>,
-    /// When the silence, or the unfinished head, began.
-    waiting_since: Option<(Waiting, Instant)>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Waiting {
-    Idle,
-    Head,
-    Body,
-    Write,
+    opened: Instant,
+    /// When bytes that may begin a request head came, and how many requests had been understood by then:
+    /// once there is one more, that head is complete.
+    head_begun: Option<(u32, Instant)>,
+    /// Since when we have waited for a next request.
+    silent_since: Option<Instant>,
+    /// Since when the client has taken no byte of what we have for it.
+    blocked_since: Option<Instant>,
+    /// The client's place among all, which a tunnel keeps.
+    _presence: Presence,
 }
 
 impl ClientIo {
-    pub(super) fn new(stream: TcpStream, exchange: Arc<Exchange>, limits: Limits, on_ahead: OnAhead) -> Self {
+    pub(super) fn new(
+        stream: TcpStream,
+        exchange: Arc<Exchange>,
+        limits: Limits,
+        on_ahead: OnAhead,
+        presence: Presence,
+    ) -> Self {
         Self {
             stream,
             transmit: Transmit::new(Arc::clone(&exchange.parts)),
@@ -124,7 +143,11 @@ impl ClientIo {
             heads: Heads::new(limits.head_size),
             on_ahead,
             timer: Box::pin(tokio::time::sleep(limits.header)),
-            waiting_since: None,
+            opened: Instant::now(),
+            head_begun: None,
+            silent_since: None,
+            blocked_since: None,
+            _presence: presence,
         }
     }
 
@@ -134,7 +157,7 @@ impl ClientIo {
         let on_ahead = &self.on_ahead;
         self.heads.feed(bytes, |number, head| {
             // The one after the last finished is the one being served, or about to be.
-            if number > finished.wrapping_add(1) {
+            if (2..=DEPTH + 1).contains(&number.wrapping_sub(finished)) {
                 on_ahead(head);
             }
         });
@@ -159,25 +182,8 @@ impl ClientIo {
         Ok(())
     }
 
-    /// Notes that the client keeps us waiting, and errs once it has done so for too long.
-    fn wait(&mut self, what: Waiting, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.exchange.tunnel.load(Ordering::Relaxed) {
-            return Poll::Pending;
-        }
-        let limit = match what {
-            Waiting::Idle => self.limits.idle,
-            Waiting::Head => self.limits.header,
-            Waiting::Body | Waiting::Write => self.limits.stall,
-        };
-        let since = match self.waiting_since {
-            Some((before, since)) if before == what => since,
-            _ => {
-                let now = Instant::now();
-                self.waiting_since = Some((what, now));
-                now
-            }
-        };
-        let deadline = since + limit;
+    /// Waits until `deadline`, and then says that the client has kept us waiting.
+    fn expire(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<io::Error> {
         // Moving a timer costs more than letting it fire early, so a later deadline waits for that.
         if deadline < self.timer.deadline() || self.timer.is_elapsed() {
             self.timer.as_mut().reset(deadline);
@@ -185,12 +191,41 @@ impl ClientIo {
         loop {
             ready!(self.timer.as_mut().poll(cx));
             if Instant::now() >= deadline {
-                return Poll::Ready(Err(io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    "the client kept us waiting",
-                )));
+                return Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "the client kept us waiting"));
             }
             self.timer.as_mut().reset(deadline);
+        }
+    }
+
+    /// Nothing has come from the client: how long may that go on?
+    fn wait_for_bytes(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        if self.exchange.tunnel.load(Ordering::Relaxed) || self.exchange.busy() {
+            self.silent_since = None;
+            return Poll::Pending;
+        }
+        // What we have for the client comes before what it has for us; see `wrote`.
+        if self.blocked_since.is_some() {
+            return Poll::Pending;
+        }
+        let started = self.exchange.started.load(Ordering::Relaxed);
+        let silent_since = *self.silent_since.get_or_insert_with(Instant::now);
+        let deadline = match self.head_begun {
+            // Who connects has something to say at once.
+            _ if started == 0 => self.opened + self.limits.header,
+            Some((before, begun)) if before == started => begun + self.limits.header,
+            // It came while the request before was being answered.
+            _ if self.heads.in_head() => silent_since + self.limits.header,
+            _ => silent_since + self.limits.idle,
+        };
+        self.expire(deadline, cx)
+    }
+
+    /// Notes that bytes have come from the client and go to hyper.
+    fn came(&mut self) {
+        self.silent_since = None;
+        let started = self.exchange.started.load(Ordering::Relaxed);
+        if !self.exchange.busy() && self.head_begun.is_none_or(|(before, _)| before != started) {
+            self.head_begun = Some((started, Instant::now()));
         }
     }
 
@@ -198,17 +233,30 @@ impl ClientIo {
         self.read_ahead(cx)?;
         match result {
             Poll::Ready(Ok(count)) => {
-                self.exchange.sent.fetch_add(count as u64, Ordering::Relaxed);
-                self.waiting_since = None;
+                self.silent_since = None;
+                self.blocked_since = None;
                 Poll::Ready(Ok(count))
             }
+            Poll::Pending if self.exchange.tunnel.load(Ordering::Relaxed) => Poll::Pending,
             // Neither the disk nor other clients' turns are this client's fault.
             Poll::Pending if !self.transmit.waits_for_client() => {
-                self.waiting_since = None;
+                self.blocked_since = None;
                 Poll::Pending
             }
-            Poll::Pending => self.wait(Waiting::Write, cx).map(|result| result.map(|()| 0)),
+            Poll::Pending => {
+                let since = *self.blocked_since.get_or_insert_with(Instant::now);
+                self.expire(since + self.limits.stall, cx).map(Err)
+            }
             error @ Poll::Ready(Err(_)) => error,
+        }
+    }
+}
+
+impl Drop for ClientIo {
+    fn drop(&mut self) {
+        if self.exchange.aborted.load(Ordering::Relaxed) {
+            // If that fails the client has gone already.
+            let _ = self.stream.set_zero_linger();
         }
     }
 }
@@ -228,6 +276,7 @@ impl Read for ClientIo {
                 // Give the memory back: most connections never need it again.
                 this.ahead = BytesMut::new();
             }
+            this.came();
             return Poll::Ready(Ok(()));
         }
         if this.ended {
@@ -242,26 +291,11 @@ impl Read for ClientIo {
                 out.put_slice(bytes);
                 if !this.exchange.tunnel.load(Ordering::Relaxed) {
                     this.inspect(bytes);
-                }
-                if !this.heads.in_head() {
-                    this.waiting_since = None;
+                    this.came();
                 }
                 Poll::Ready(Ok(()))
             }
-            Poll::Pending => {
-                let what = match (this.exchange.busy(), this.heads.in_head()) {
-                    (true, _) => Waiting::Body,
-                    (false, true) => Waiting::Head,
-                    // Who connects has something to say at once.
-                    (false, false) if this.heads.count == 0 => Waiting::Head,
-                    (false, false) => Waiting::Idle,
-                };
-                // A client that waits for our answer owes us nothing.
-                if what == Waiting::Body && this.heads.watching {
-                    return Poll::Pending;
-                }
-                this.wait(what, cx)
-            }
+            Poll::Pending => this.wait_for_bytes(cx).map(Err),
             error @ Poll::Ready(Err(_)) => error,
         }
     }
@@ -305,7 +339,8 @@ struct Heads {
     /// Complete heads seen.
     count: u32,
     /// Off for good once a request comes that may have a body, or that is too large: where the next
-    /// head begins is then hyper's business alone.
+    /// head begins is then hyper's business alone. Off, too, after a request that is the connection's
+    /// last: nothing behind it will be answered.
     watching: bool,
     limit: usize,
 }
@@ -362,15 +397,34 @@ impl Heads {
             .any(|name| contains_ignoring_case(head, name));
         if bodiless && !declares_body {
             report(self.count, head);
+            self.watching = !is_last(head);
         } else {
             self.watching = false;
         }
     }
 }
 
-/// Where the first head in `bytes` ends, if it does.
+/// Where the first head in `bytes` ends, if it does. As to hyper, a line may end without `\r`.
 fn head_end(bytes: &[u8]) -> Option<usize> {
-    memchr::memmem::find(bytes, b"\r\n\r\n").map(|at| at + 4)
+    memchr::memchr_iter(b'\n', bytes).find_map(|at| match bytes.get(at + 1..)? {
+        [b'\n', ..] => Some(at + 2),
+        [b'\r', b'\n', ..] => Some(at + 3),
+        _ => None,
+    })
+}
+
+/// Whether the connection ends after this request: it says so, or it is HTTP/1.0.
+fn is_last(head: &[u8]) -> bool {
+    const NAME: &[u8] = b"connection:";
+    let mut lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let old = lines.next().is_some_and(|line| line.ends_with(b"HTTP/1.0"));
+    let mut fields = lines.filter_map(|line| {
+        let (name, value) = line.split_at_checked(NAME.len())?;
+        name.eq_ignore_ascii_case(NAME).then_some(value)
+    });
+    old || fields.any(|value| {
+        value.split(|byte| *byte == b',').any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
+    })
 }
 
 fn contains_ignoring_case(text: &[u8], wanted: &[u8]) -> bool {
@@ -417,6 +471,27 @@ mod tests {
             assert!(seen.is_empty());
             assert!(!heads.watching);
         }
+    }
+
+    #[test]
+    fn nothing_is_expected_after_the_last_request() {
+        for head in [
+            &b"GET /a HTTP/1.0\r\nHost: x\r\n\r\n"[..],
+            b"GET /a HTTP/1.1\r\nHost: x\r\nCONNECTION: keep-alive, Close\r\n\r\n",
+        ] {
+            let (seen, heads) = numbers(&[head, HEAD]);
+            assert_eq!(seen, [(1, head.len())]);
+            assert!(!heads.watching);
+        }
+        let kept = b"GET /a HTTP/1.1\r\nConnection: keep-alive\r\n\r\n";
+        assert_eq!(numbers(&[kept, HEAD]).0.len(), 2);
+    }
+
+    #[test]
+    fn bare_line_feeds_end_lines_too() {
+        let head = b"GET /a HTTP/1.1\nHost: x\n\n";
+        let mixed = b"GET /a HTTP/1.1\r\nHost: x\n\r\n";
+        assert_eq!(numbers(&[head, mixed, HEAD]).0, [(1, head.len()), (2, mixed.len()), (3, HEAD.len())]);
     }
 
     #[test]

@@ -24,4 +24,5 @@ mod transmit;
 mod tunnel;
 
 pub use config::Config;
+pub(crate) use connection::cannot_listen;
 pub use connection::{Parts, Server};

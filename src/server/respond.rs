@@ -53,7 +53,10 @@ impl Asking<'_> {
     /// Builds the reply to `answer`.
     pub(super) fn reply(&self, answer: Answer) -> Reply {
         match answer {
-            Answer::Stored { entry, outcome, freshness } => self.stored(&entry, outcome, &freshness),
+            Answer::Stored { entry, outcome, freshness, checked_at } => {
+                let checked_at = checked_at.unwrap_or(entry.meta.validated_at);
+                self.stored(&entry, outcome, &freshness, checked_at)
+            }
             Answer::Flying { flight, head, outcome } => {
                 let verdict = self.conditions.judge(&head.validators, head.total);
                 let mut response =
@@ -84,12 +87,18 @@ impl Asking<'_> {
         }
     }
 
-    fn stored(&self, entry: &std::sync::Arc<Entry>, outcome: Outcome, freshness: &Freshness) -> Reply {
+    fn stored(
+        &self,
+        entry: &std::sync::Arc<Entry>,
+        outcome: Outcome,
+        freshness: &Freshness,
+        checked_at: i64,
+    ) -> Reply {
         let size = entry.meta.size;
         let verdict = self.conditions.judge(&entry.validators, Some(size));
         let content_type = entry.meta.content_type.as_deref();
         let mut response = Self::described(verdict, &entry.validators, content_type, Some(size));
-        let age = clock::unix(self.now).saturating_sub(entry.meta.validated_at).max(0);
+        let age = clock::unix(self.now).saturating_sub(checked_at).max(0);
         let headers = response.headers_mut();
         headers.insert(header::AGE, HeaderValue::from(age));
         let status = match (outcome, freshness) {

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use http::{HeaderMap, Method, Uri, Version, header};
 
 use super::error::Refusal;
-use crate::repo::{Kind, Repositories, Resource};
+use crate::repo::{Kind, Repositories, Repository, Resource};
 use crate::repo_path::RepoPath;
-use crate::safe_url::{Host, parse_authority};
+use crate::safe_url::{Host, Origin, parse_authority};
 
 /// What a request asks for.
 #[derive(Debug)]
@@ -21,8 +21,8 @@ pub(super) enum Route {
     Page,
     /// The script that points a desktop here; with its mode (`proxy` or `mirror`).
     ClientScript(Mode),
-    /// A mirror list for apt.
-    MirrorList,
+    /// A mirror list for apt, of this repository.
+    MirrorList(Arc<Repository>),
     /// A file of a repository.
     Fetch(Resource),
     /// A request of another method for a repository that passes such on.
@@ -46,8 +46,8 @@ pub(super) struct Router {
     pub(super) repositories: Arc<Repositories>,
     /// CONNECT targets beyond the hosts of repositories on 443.
     pub(super) tunnels: Vec<(Host, u16)>,
-    /// Host of `server.public_url`: a name of our own.
-    pub(super) own_host: Option<Host>,
+    /// Origin of `server.public_url`: a name of our own.
+    pub(super) own: Option<Origin>,
 }
 
 /// The method, target and headers of one request, and the address it came to.
@@ -123,10 +123,12 @@ impl Router {
         match path.as_str() {
             "" => return Ok(Local::Page(Route::Page)),
             "client.sh" => return Ok(Local::Page(Route::ClientScript(mode(query)?))),
-            "mirrors.txt" => return Ok(Local::Page(Route::MirrorList)),
             _ => {}
         }
         let (first, rest) = path.split_first();
+        if first == "mirrors.txt" {
+            return self.mirror_list(&rest).map(Local::Page);
+        }
         if let Some(repository) = self.repositories.by_name(first) {
             return Ok(Local::Resource(Resource::new(Arc::clone(repository), rest, query)));
         }
@@ -140,15 +142,30 @@ impl Router {
         let unknown = || Refusal::UnknownPath { first: first.clone().into() };
         let (host, port) = parse_authority(&first, default_port).map_err(|_| unknown())?;
         let resource = self.repositories.by_address(&host, port, &rest, query);
-        tracing::trace!(%uri, found = resource.is_some(), "not a repository's name");
+        // Without the query, which may hold what is nobody's business.
+        tracing::trace!(path = uri.path(), found = resource.is_some(), "not a repository's name");
         resource.map(Local::Resource).ok_or_else(unknown)
+    }
+
+    /// `/mirrors.txt` is the list of the first apt repository, `/mirrors.txt/<repo>` that of another: in
+    /// one list apt takes every line for the same repository.
+    fn mirror_list(&self, rest: &RepoPath) -> Result<Route, Refusal> {
+        let name = rest.as_str().trim_end_matches('/');
+        let mut lists = self.repositories.list().iter().filter(|repository| {
+            repository.config.kind == Kind::Apt && (name.is_empty() || &**repository.name() == name)
+        });
+        let unknown = || Refusal::UnknownPath { first: name.into() };
+        lists.next().map(|repository| Route::MirrorList(Arc::clone(repository))).ok_or_else(unknown)
     }
 
     /// Whether a URL that a client gave its proxy means the proxy itself: a desktop may have both the
     /// proxy setting and sources that name this server.
     fn is_own(&self, host: &Host, port: u16, local: SocketAddr) -> bool {
-        let named = self.own_host.as_ref() == Some(host) || host.ip() == Some(local.ip());
-        named && port == local.port()
+        let named = self.own.as_ref().is_some_and(|own| {
+            // The port may be another one outside, where something forwards it.
+            own.host == *host && (port == own.port || port == local.port())
+        });
+        named || (host.ip() == Some(local.ip()) && port == local.port())
     }
 
     fn tunnel(&self, uri: &Uri) -> Result<Route, Refusal> {

@@ -3,6 +3,8 @@
 //! apt sends CONNECT for every https source once only its http proxy is set, so that refusing tunnels
 //! would break the https sources of a desktop that uses this server as its proxy.
 
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::Request;
@@ -20,7 +22,7 @@ use crate::telemetry::Metrics;
 /// How long the other end may take to accept. Below apt's 30 s of patience.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// A tunnel through which nothing goes for this long, in one direction while the other is open, ends.
+/// A tunnel through which nothing goes in either direction ends after this long, or twice that at most.
 const IDLE: Duration = Duration::from_mins(5);
 
 /// Buffer of one direction, in bytes.
@@ -63,31 +65,133 @@ pub(super) fn run(
                 return;
             }
         };
-        let (client_in, client_out) = tokio::io::split(client);
-        let (upstream_in, upstream_out) = upstream.into_split();
-        let both = async {
-            tokio::join!(carry(client_in, upstream_out, &metrics), carry(upstream_in, client_out, &metrics))
+        let (up, down) = (AtomicU64::new(0), AtomicU64::new(0));
+        let end = tokio::select! {
+            end = join(client, upstream, &up, &down, &metrics) => end,
+            () = stop.stopping() => "shutdown",
         };
-        let (up, down) = tokio::select! {
-            carried = both => carried,
-            () = stop.stopping() => return,
-        };
-        tracing::info!(target: "lumbung::access", %host, port, up, down, "tunnel");
+        let (up, down) = (up.into_inner(), down.into_inner());
+        tracing::info!(target: "lumbung::access", %host, port, up, down, end, "tunnel");
     });
 }
 
-/// One direction, until its source ends or anything fails. Returns the bytes that went through.
-async fn carry(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, metrics: &Metrics) -> u64 {
-    let mut buffer = vec![0; BUFFER];
-    let mut carried = 0;
-    while let Ok(Ok(count @ 1..)) = timeout(IDLE, from.read(&mut buffer)).await {
-        if !matches!(timeout(IDLE, to.write_all(&buffer[..count])).await, Ok(Ok(()))) {
-            break;
+/// Carries bytes between both ends and counts them. Returns why it stopped, as a word for the log: both
+/// have nothing more to say, one of them failed, or nothing has moved for [`IDLE`]. A long download moves
+/// in one direction only, so the directions are not idle each for itself.
+async fn join(
+    client: impl AsyncRead + AsyncWrite,
+    upstream: impl AsyncRead + AsyncWrite,
+    up: &AtomicU64,
+    down: &AtomicU64,
+    metrics: &Metrics,
+) -> &'static str {
+    let (client_in, client_out) = tokio::io::split(client);
+    let (upstream_in, upstream_out) = tokio::io::split(upstream);
+    let both = async {
+        tokio::try_join!(
+            carry(client_in, upstream_out, up, metrics),
+            carry(upstream_in, client_out, down, metrics)
+        )
+    };
+    let idle = async {
+        let moved = || (up.load(Ordering::Relaxed), down.load(Ordering::Relaxed));
+        let mut before = moved();
+        loop {
+            tokio::time::sleep(IDLE).await;
+            let now = moved();
+            if now == before {
+                return;
+            }
+            before = now;
         }
-        metrics.tunnel_bytes(count as u64);
-        carried += count as u64;
+    };
+    tokio::select! {
+        ended = both => if ended.is_ok() { "closed" } else { "failed" },
+        () = idle => "idle",
     }
-    // Tells the other end that no more comes; if that fails it knows already.
-    let _ = to.shutdown().await;
-    carried
+}
+
+/// One direction, until its source ends.
+///
+/// # Errors
+/// One of the ends has failed, so that the other direction is of no use either.
+async fn carry(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    carried: &AtomicU64,
+    metrics: &Metrics,
+) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let count = from.read(&mut buffer).await?;
+        if count == 0 {
+            // Tells the other end that no more comes.
+            return to.shutdown().await;
+        }
+        to.write_all(&buffer[..count]).await?;
+        to.flush().await?;
+        metrics.tunnel_bytes(count as u64);
+        carried.fetch_add(count as u64, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::duplex;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// Runs a tunnel between two ends of which the test holds the other sides.
+    async fn tunnel(
+        client: tokio::io::DuplexStream,
+        upstream: tokio::io::DuplexStream,
+    ) -> (&'static str, u64, u64) {
+        let (up, down) = (AtomicU64::new(0), AtomicU64::new(0));
+        let end = join(client, upstream, &up, &down, &Metrics::new::<&str>(&[])).await;
+        (end, up.into_inner(), down.into_inner())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_download_in_one_direction_is_not_idle() {
+        let ((desktop, client), (upstream, mut site)) = (duplex(64), duplex(64));
+        let running = tokio::spawn(tunnel(client, upstream));
+        let (mut reading, mut writing) = tokio::io::split(desktop);
+        for _ in 0..10 {
+            tokio::time::sleep(IDLE / 2).await;
+            site.write_all(b"piece").await.unwrap();
+            reading.read_exact(&mut [0; 5]).await.unwrap();
+        }
+        writing.shutdown().await.unwrap();
+        assert_eq!(site.read(&mut [0; 5]).await.unwrap(), 0);
+        drop(site);
+        assert_eq!(running.await.unwrap(), ("closed", 0, 50));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_in_both_directions_ends_a_tunnel() {
+        let ((mut desktop, client), (upstream, mut site)) = (duplex(64), duplex(64));
+        let running = tokio::spawn(tunnel(client, upstream));
+        desktop.write_all(b"hello").await.unwrap();
+        let begun = Instant::now();
+        assert_eq!(running.await.unwrap(), ("idle", 5, 0));
+        assert!((IDLE..=IDLE * 2).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+        let mut left = Vec::new();
+        site.read_to_end(&mut left).await.unwrap();
+        assert_eq!(left, b"hello");
+        assert_eq!(desktop.read(&mut [0; 5]).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn the_end_of_one_side_reaches_the_other_after_what_it_sent() {
+        let ((mut desktop, client), (upstream, mut site)) = (duplex(64), duplex(64));
+        let running = tokio::spawn(tunnel(client, upstream));
+        site.write_all(b"last words").await.unwrap();
+        drop(site);
+        let mut words = Vec::new();
+        desktop.read_to_end(&mut words).await.unwrap();
+        assert_eq!(words, b"last words");
+        drop(desktop);
+        assert_eq!(running.await.unwrap(), ("closed", 0, 10));
+    }
 }

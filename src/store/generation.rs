@@ -18,6 +18,9 @@ const COLUMNS: &str = "id, repo, suite, text, in_release, release, release_gpg, 
 pub(super) const SUPERSEDE: &str =
     "UPDATE generation SET superseded_at = ?3 WHERE repo = ?1 AND suite = ?2 AND superseded_at IS NULL";
 
+const DROPPABLE: &str = "SELECT id FROM generation WHERE superseded_at < ?1 AND NOT EXISTS \
+     (SELECT 1 FROM pin WHERE pin.generation = id OR pin.previous = id) ORDER BY id";
+
 /// One published state of a suite. Dates are unix seconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Generation {
@@ -154,6 +157,17 @@ impl Store {
             hold::hold(transaction, generation, &objects, totals).map(Ok)
         })
         .await
+    }
+
+    /// The generations that were superseded before `superseded_before` (unix seconds) and that no channel
+    /// points at or could be rolled back to, oldest first. Blocking.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub fn droppable(&self, superseded_before: i64) -> Result<Vec<i64>, Error> {
+        self.shared().readers.read("list the generations", |connection| {
+            connection.prepare_cached(DROPPABLE)?.query_map([superseded_before], |row| row.get(0))?.collect()
+        })
     }
 
     /// Drops generations with their holds, all or none of them. Those that are gone already do not

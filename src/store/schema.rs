@@ -141,7 +141,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, Error> {
              PRAGMA journal_size_limit = 67108864;",
         )
         .map_err(wrong)?;
-    connection.set_prepared_statement_cache_capacity(32);
+    connection.set_prepared_statement_cache_capacity(64);
     migrate(&connection, path)?;
     Ok(connection)
 }

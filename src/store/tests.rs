@@ -4,16 +4,22 @@ mod crash;
 mod damage;
 mod eviction;
 mod faults;
+mod generations;
+mod holding;
+mod migrating;
 mod opening;
+mod pins;
 mod publishing;
 mod resuming;
+mod tables;
+mod working_set;
 
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::disk::Disk;
-use super::{Blob, Config, EntryKey, EntryMeta, Error, PartialMeta, Staged, Store};
+use super::{Blob, Config, EntryKey, EntryMeta, Error, NewGeneration, PartialMeta, Staged, Store};
 use crate::clock::Clock;
 use crate::digest::Digest;
 
@@ -59,6 +65,11 @@ impl Home {
     /// How many files a folder of the store has.
     fn count(&self, folder: &str) -> usize {
         std::fs::read_dir(self.config.path.join(folder)).unwrap().count()
+    }
+
+    /// A further connection to the catalog, to look behind the store's back.
+    fn catalog(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.config.path.join("catalog.sqlite")).unwrap()
     }
 
     /// Every object that the catalog knows, with its length.
@@ -120,6 +131,23 @@ fn read(blob: &Blob) -> Vec<u8> {
     let mut bytes = vec![0; usize::try_from(blob.size).unwrap()];
     blob.file.read_exact_at(&mut bytes, 0).unwrap();
     bytes
+}
+
+fn suite(name: &str, text: Digest) -> NewGeneration {
+    NewGeneration {
+        repo: "ubuntu".into(),
+        suite: name.into(),
+        text,
+        in_release: None,
+        release: None,
+        release_gpg: None,
+        etag: None,
+        last_modified: None,
+        upstream: "http://archive.ubuntu.com/ubuntu/dists/noble/InRelease".to_owned(),
+        date: None,
+        valid_until: None,
+        signers: Vec::new(),
+    }
 }
 
 /// The bytes of a key, through the catalog, as a request would find them.

@@ -299,6 +299,7 @@ mod tests {
         let config = Config {
             connect_timeout: Duration::from_secs(1),
             idle_timeout: Duration::from_secs(1),
+            patience: Duration::from_secs(1),
             retries: 0,
             connections: 1,
             connections_per_host: 1,

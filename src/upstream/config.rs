@@ -11,6 +11,9 @@ pub struct Config {
     /// How long upstream may send no byte before the transfer is resumed, here or elsewhere. Default
     /// 20 s: apt gives up on 30 s of silence, so there is time left to try again.
     pub idle_timeout: Duration,
+    /// How long a client waits for an upstream while a kept copy is at hand. Default 5 s: apt asks for a
+    /// few files in a row, and nobody should notice that the line is down.
+    pub patience: Duration,
     /// How often a failed transfer is tried again. Default 5: with doubling pauses that outlasts a
     /// line that drops for a few seconds.
     pub retries: u32,
@@ -31,6 +34,7 @@ impl Default for Config {
         Self {
             connect_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(20),
+            patience: Duration::from_secs(5),
             retries: 5,
             connections: 32,
             connections_per_host: 16,

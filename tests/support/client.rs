@@ -110,11 +110,6 @@ impl Connection {
         Self { stream, buffer: BytesMut::new() }
     }
 
-    /// Our own address, which the server sees.
-    pub fn local_address(&self) -> SocketAddr {
-        self.stream.local_addr().expect("a connected socket")
-    }
-
     /// Sends exactly these bytes.
     ///
     /// # Panics

@@ -5,6 +5,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use super::transfer::Transfer;
 use crate::cache::entry::Entry;
 use crate::clock;
+use crate::repo::PathClass;
 use crate::safe_url::{BaseUrl, Origin};
 
 /// Headers of a request for the rest of `transfer`, or to confirm `kept`, or for the whole.
@@ -12,15 +13,21 @@ pub(super) fn headers(
     base: &BaseUrl,
     transfer: Option<&Transfer>,
     kept: Option<&Entry>,
-    of_suite: bool,
+    class: PathClass,
+    hash_known: bool,
 ) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    if of_suite {
+    if class.is_of_suite() {
         // Another cache between us and the archive must not answer for it (RFC 9111 §5.2.1.1).
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=0"));
     }
     if let Some(transfer) = transfer.filter(|transfer| transfer.written() > 0) {
         put(&mut headers, header::RANGE, &format!("bytes={}-", transfer.written()));
+        if hash_known {
+            // The hash decides in the end. A condition would only keep a server that has lost its dates,
+            // or never had any, from sending the rest alone.
+            return headers;
+        }
         let meta = transfer.meta();
         let tag =
             meta.etag.as_deref().filter(|tag| is_strong(tag) && same_origin(&meta.upstream, &base.origin));

@@ -77,6 +77,11 @@ impl Transfer {
         self.staged.written()
     }
 
+    /// Whether every byte is here that was announced; not known for a body of unknown size.
+    pub(super) fn is_whole(&self) -> bool {
+        self.meta.total == Some(self.staged.written())
+    }
+
     pub(super) fn digest(&self) -> Digest {
         self.staged.digest()
     }
@@ -87,6 +92,13 @@ impl Transfer {
 
     pub(super) fn file(&self) -> Arc<std::fs::File> {
         self.staged.file()
+    }
+
+    /// Leaves what has arrived to a later flight.
+    pub(super) async fn leave(self) {
+        let staged = self.staged;
+        // When the runtime ends first, the value is dropped all the same.
+        let _ = blocking(move || drop(staged)).await;
     }
 
     pub(super) fn into_staged(self) -> Staged {
@@ -100,8 +112,9 @@ impl Transfer {
         let _ = blocking(move || staged.discard()).await;
     }
 
-    /// Whether `response` is about the object of which the first part is here: by the hash that decides
-    /// in the end, by a strong tag of the same server, or by date and size.
+    /// Whether `response` is about the object of which the first part is here. Its size must not be
+    /// another; beyond that, the hash decides in the end, or a strong tag of the same server, or date and
+    /// size.
     pub(super) fn same_object(
         &self,
         response: &Response,
@@ -110,11 +123,11 @@ impl Transfer {
         hash_known: bool,
         immutable: bool,
     ) -> bool {
-        if hash_known {
-            return true;
-        }
         if self.meta.total.is_some() && total.is_some() && self.meta.total != total {
             return false;
+        }
+        if hash_known {
+            return true;
         }
         let now = described(&response.headers, total, &response.url);
         if let (Some(before), Some(after)) = (&self.meta.etag, &now.etag)

@@ -74,6 +74,18 @@ pub enum SignatureError {
     Refused(Vec<Signer>),
 }
 
+/// The text of a file that carries its signatures, without asking them: for repositories that are trusted
+/// for the connection they come over.
+///
+/// # Errors
+/// [`SignatureError`] when the file is not a signed text and nothing else.
+pub fn clear_text(file: &[u8]) -> Result<Vec<u8>, SignatureError> {
+    if file.len() > MAX_TEXT {
+        return Err(SignatureError::TooLong(file.len()));
+    }
+    Ok(framing::text_of(framing::only_message(file)?))
+}
+
 impl Keyring {
     /// Verifies a file whose text carries its signatures, and gives the text. Blocking: takes some
     /// milliseconds a signature.

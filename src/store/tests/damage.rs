@@ -90,12 +90,12 @@ async fn a_sweep_removes_only_old_garbage() {
     parked.describe(partial(5));
     drop(parked);
 
-    assert_eq!(store.sweep().unwrap(), Swept { objects: 0, partials: 0 });
+    assert_eq!(store.sweep().unwrap(), Swept { objects: 0, partials: 0, tables: 0 });
     home.clock.advance(Duration::from_hours(2));
-    assert_eq!(store.sweep().unwrap(), Swept { objects: 1, partials: 0 });
+    assert_eq!(store.sweep().unwrap(), Swept { objects: 1, partials: 0, tables: 0 });
     assert!(!home.object(b"stranger").exists() && foreign.exists());
     home.clock.advance(Duration::from_hours(24 * 8));
-    assert_eq!(store.sweep().unwrap(), Swept { objects: 0, partials: 2 });
+    assert_eq!(store.sweep().unwrap(), Swept { objects: 0, partials: 2, tables: 0 });
     assert_eq!(get(&store, "a").unwrap(), b"known");
     assert_eq!((home.count("partial"), store.usage().unfinished_bytes), (1, 1));
     store.publish(live, key("live"), meta(b"1")).await.unwrap();

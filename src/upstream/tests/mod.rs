@@ -21,6 +21,7 @@ fn config() -> Config {
     Config {
         connect_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(10),
+        patience: Duration::from_secs(1),
         retries: 0,
         connections: 8,
         connections_per_host: 4,

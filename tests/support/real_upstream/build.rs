@@ -64,7 +64,7 @@ pub(super) fn build(folder: &Path) {
     }
 
     let keyrings = Keyrings::for_releases(releases.iter());
-    manifest.suites = releases.into_iter().map(|release| keyrings.suite(release, folder)).collect();
+    manifest.suites = releases.iter().map(|release| keyrings.suite(release, folder)).collect();
     manifest.files.sort_by(|a, b| a.path.cmp(&b.path));
     let text = serde_json::to_vec_pretty(&manifest).expect("a manifest is plain data");
     fs::write(folder.join("manifest.json"), text).expect("the manifest");
@@ -274,12 +274,13 @@ impl Keyrings {
     }
 
     /// The suite with a copy of its keyring in `folder`.
-    fn suite(&self, release: Release, folder: &Path) -> Suite {
+    fn suite(&self, release: &Release, folder: &Path) -> Suite {
         let found = self.candidates.iter().position(|path| verifies(path, &release.file));
         let number = found.unwrap_or_else(|| panic!("no keyring of this machine signs {}", release.suite));
         let keyring = format!("keyring-{number}.gpg");
         fs::copy(&self.candidates[number], folder.join(&keyring)).expect("a copy of a keyring");
-        Suite { root: release.root, name: release.suite, components: release.components, keyring }
+        let Release { root, suite, components, .. } = release;
+        Suite { root: root.clone(), name: suite.clone(), components: components.clone(), keyring }
     }
 }
 

@@ -35,10 +35,10 @@ use serde::{Deserialize, Serialize};
 use super::apt::Source;
 
 /// How old a state may be before it is built anew: suites expire, and packages leave the publisher's pool.
-const FRESH: Duration = Duration::from_secs(24 * 3600);
+const FRESH: Duration = Duration::from_hours(24);
 
 /// How old a state is before it is removed: until then a test that began with it may still read it.
-const STALE: Duration = Duration::from_secs(48 * 3600);
+const STALE: Duration = Duration::from_hours(48);
 
 /// One finished state.
 pub struct RealUpstream {

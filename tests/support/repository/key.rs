@@ -53,8 +53,8 @@ impl Key {
     pub fn sign(&self, bytes: &[u8]) -> Vec<u8> {
         let mut signature = Vec::new();
         let armorer = Armorer::new(Message::new(&mut signature)).kind(armor::Kind::Signature);
-        let signer = Signer::new(armorer.build().expect("armor"), self.pair()).expect("a signer");
-        write(signer.detached().build().expect("a signer"), bytes);
+        let signing = Signer::new(armorer.build().expect("armor"), self.pair()).expect("a signer");
+        write(signing.detached().build().expect("a signer"), bytes);
         signature
     }
 

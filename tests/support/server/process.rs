@@ -5,11 +5,10 @@ use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 
 use super::Setting;
 use crate::support::PATIENCE;
@@ -24,7 +23,7 @@ struct Running {
     child: Child,
     address: SocketAddr,
     admin: SocketAddr,
-    log: Arc<Mutex<Vec<String>>>,
+    log: watch::Receiver<Vec<String>>,
 }
 
 impl Process {
@@ -68,7 +67,22 @@ impl Process {
 
     /// The lines it has logged since its last start.
     pub fn log(&self) -> Vec<String> {
-        self.running.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.running.log.borrow().clone()
+    }
+
+    /// The first event of its log, since its last start, that `wanted` picks; waits until it comes.
+    ///
+    /// # Panics
+    /// When it does not come within [`PATIENCE`], or before the program's end; shows what came.
+    pub async fn event(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let find = |log: &Vec<String>| {
+            log.iter().filter_map(|line| serde_json::from_str(line).ok()).find(|event| wanted(event))
+        };
+        let mut log = self.running.log.clone();
+        let came = log.wait_for(|log| find(log).is_some());
+        let event = tokio::time::timeout(PATIENCE, came).await.ok().and_then(Result::ok);
+        let event = event.and_then(|log| find(&log));
+        event.unwrap_or_else(|| panic!("waited in vain for {what}:\n{}", self.log().join("\n")))
     }
 
     /// The process's id.
@@ -126,24 +140,14 @@ impl Running {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program");
-        let log = Arc::new(Mutex::new(Vec::new()));
-        let stderr = child.stderr.take().expect("a pipe");
-        let mut lines = follow(stderr, log.clone());
-        let (mut address, mut admin) = (None, None);
-        while address.is_none() || admin.is_none() {
-            let line = tokio::time::timeout(PATIENCE, lines.recv()).await.expect("a line of log");
-            let Some(line) = line else {
-                let _ = child.kill();
-                let said = log.lock().unwrap_or_else(PoisonError::into_inner).join("\n");
-                panic!("the program ended before it listened: {:?}\n{said}", child.wait());
-            };
-            match listening(&line) {
-                Some(("listening", there)) => address = address.or(Some(there)),
-                Some(("listening for administrators", there)) => admin = Some(there),
-                _ => {}
-            }
-        }
-        let (address, admin) = address.zip(admin).expect("both, or the loop goes on");
+        let mut log = follow(child.stderr.take().expect("a pipe"));
+        let found = tokio::time::timeout(PATIENCE, log.wait_for(|log| addresses(log).is_some()));
+        let listens = found.await.expect("lines of log").ok().and_then(|log| addresses(&log));
+        let Some((address, admin)) = listens else {
+            let _ = child.kill();
+            let said = log.borrow().join("\n");
+            panic!("the program ended before it listened: {:?}\n{said}", child.wait());
+        };
         Self { child, address, admin, log }
     }
 
@@ -160,25 +164,24 @@ impl Drop for Running {
     }
 }
 
-/// Keeps every line, and passes it on while somebody listens. The pipe is read to its end in any case: a
-/// process that logs to a full pipe stands still.
-fn follow(stderr: ChildStderr, log: Arc<Mutex<Vec<String>>>) -> mpsc::UnboundedReceiver<String> {
-    let (sender, receiver) = mpsc::unbounded_channel();
+/// Keeps every line. The pipe is read to its end whether somebody looks or not: a process that logs to a
+/// full pipe stands still.
+fn follow(stderr: ChildStderr) -> watch::Receiver<Vec<String>> {
+    let (sender, receiver) = watch::channel(Vec::new());
     std::thread::spawn(move || {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            log.lock().unwrap_or_else(PoisonError::into_inner).push(line.clone());
-            let _ = sender.send(line);
+            sender.send_modify(|log| log.push(line));
         }
     });
     receiver
 }
 
-/// The message and the address of a line of log.
-fn listening(line: &str) -> Option<(&'static str, SocketAddr)> {
-    let event: Value = serde_json::from_str(line).ok()?;
-    let address = event.get("address")?.as_str()?.parse().ok()?;
-    let messages = ["listening", "listening for administrators"];
-    let message =
-        messages.into_iter().find(|message| event.get("message").and_then(Value::as_str) == Some(message))?;
-    Some((message, address))
+/// Where it listens for clients and for administrators, once it has logged both.
+fn addresses(log: &[String]) -> Option<(SocketAddr, SocketAddr)> {
+    let after = |message: &str| {
+        let events = log.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let mut events = events.filter(|event| event.get("message").is_some_and(|text| text == message));
+        events.next()?.get("address")?.as_str()?.parse().ok()
+    };
+    Some((after("listening")?, after("listening for administrators")?))
 }

@@ -49,6 +49,17 @@ pub(super) fn only_message(file: &[u8]) -> Result<&[u8], SignatureError> {
     }
 }
 
+/// The text inside a message that [`only_message`] has accepted, with escaped hyphens as they were.
+pub(super) fn text_of(message: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(message.len());
+    let lines = message.split_inclusive(|byte| *byte == b'\n');
+    let body = lines.skip_while(|line| !line.trim_ascii().is_empty()).skip(1);
+    for line in body.take_while(|line| line.trim_ascii_end() != SIGNATURE) {
+        text.extend_from_slice(line.strip_prefix(b"- ").unwrap_or(line));
+    }
+    text
+}
+
 /// Whether a signed text comes later, or not at all.
 fn first_line(message: &[u8]) -> SignatureError {
     let later = memchr::memmem::find_iter(message, HEAD).any(|at| at > 0 && message[at - 1] == b'\n');

@@ -16,7 +16,7 @@ const ARMOR: &[u8] = b"-----BEGIN PGP PUBLIC KEY BLOCK-----";
 const KEYBOX: (usize, &[u8]) = (8, b"KBXf");
 
 /// Certificates of which any may sign.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Keyring {
     certs: Vec<Cert>,
     legacy_sha1: bool,

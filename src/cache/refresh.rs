@@ -1,0 +1,140 @@
+//! Bringing a suite up to date: ask, verify, complete, switch.
+//!
+//! A refresh asks upstream for the release file, conditionally. When it changed, its signature is checked
+//! and its text judged against the current generation; then every index that somebody here uses is
+//! fetched by the hash that the new text lists; and only when all of them are stored does the new
+//! generation become current, in one transaction and one swap of what requests see. Whatever goes wrong on
+//! the way leaves the current generation as it is, with the reason noted; a pending suite is tried again
+//! every [`RETRY`] until it is whole.
+//!
+//! There is one refresh of a suite at a time. Like a flight it belongs to no client.
+
+mod build;
+mod fetch;
+mod form;
+mod judge;
+mod restore;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::failure::Failure;
+use super::lookup::Cache;
+use crate::repo::Repository;
+use crate::repo_path::RepoPath;
+use crate::store::EntryKey;
+
+pub(super) use build::Building;
+pub use fetch::load_keyrings;
+
+/// Pause between attempts at a suite whose newest state could not be completed.
+const RETRY: Duration = Duration::from_mins(1);
+
+/// How long a superseded generation stays reachable by hash, in seconds.
+pub(super) const KEPT: i64 = 7 * 24 * 3600;
+
+/// How long ago an index may have been asked for to count as used, in seconds.
+pub(super) const USED: i64 = 30 * 24 * 3600;
+
+type Outcome = Option<Result<(), Failure>>;
+
+/// The refreshes that are under way. The lock is held for single operations only.
+#[derive(Debug, Default)]
+pub(super) struct Refreshes(Mutex<HashMap<EntryKey, watch::Receiver<Outcome>>>);
+
+/// What waiting for a refresh came to.
+pub(super) enum Refreshed {
+    /// Upstream was asked, and the suite is as new as it can be.
+    Done,
+    /// It failed; the current generation, if there is one, stands.
+    Failed(Failure),
+    /// It was not done within the time given; it goes on.
+    Impatient,
+}
+
+impl Cache {
+    /// Refreshes a suite, or joins the refresh that is under way, and waits up to `patience` for it.
+    /// Dropping the future does not stop the refresh.
+    pub(super) async fn refresh(
+        &self,
+        repository: &Arc<Repository>,
+        folder: &RepoPath,
+        patience: Duration,
+    ) -> Refreshed {
+        let mut watcher = self.start_refresh(repository, folder);
+        match tokio::time::timeout(patience, watcher.wait_for(Option::is_some)).await {
+            Err(_) => Refreshed::Impatient,
+            Ok(Err(_)) => Refreshed::Failed(Failure::Stopping),
+            Ok(Ok(outcome)) => match &*outcome {
+                Some(Err(failure)) => Refreshed::Failed(failure.clone()),
+                _ => Refreshed::Done,
+            },
+        }
+    }
+
+    fn start_refresh(&self, repository: &Arc<Repository>, folder: &RepoPath) -> watch::Receiver<Outcome> {
+        let key = EntryKey { repo: Arc::clone(repository.name()), path: folder.as_str().into() };
+        let mut running = self.0.refreshes.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(watcher) = running.get(&key) {
+            return watcher.clone();
+        }
+        let (sender, watcher) = watch::channel(None);
+        running.insert(key.clone(), watcher.clone());
+        let (cache, repository, folder) = (self.clone(), Arc::clone(repository), folder.clone());
+        self.0.parts.tasks.spawn(async move {
+            let over = Over { cache: cache.clone(), key };
+            let tasks = cache.0.parts.tasks.clone();
+            let outcome = tokio::select! {
+                outcome = cache.check_suite(&repository, &folder) => outcome,
+                () = tasks.stopping() => Err(Failure::Stopping),
+            };
+            drop(over);
+            // Nobody may be waiting any more.
+            let _ = sender.send(Some(outcome));
+        });
+        watcher
+    }
+
+    /// Tries suites whose newest state is pending again, and forgets generations whose time is over.
+    /// Runs until a shutdown.
+    pub async fn tend_suites(self) {
+        let tasks = self.0.parts.tasks.clone();
+        loop {
+            tokio::select! {
+                () = tasks.stopping() => return,
+                () = tokio::time::sleep(RETRY) => {}
+            }
+            for repository in self.0.parts.repositories.list() {
+                let pending: Vec<_> = self
+                    .0
+                    .suites
+                    .view(repository.index)
+                    .suites()
+                    .filter(|(_, suite)| suite.check.problem.is_some())
+                    .map(|(folder, _)| Arc::clone(folder))
+                    .collect();
+                for folder in pending {
+                    if let Ok(folder) = RepoPath::from_decoded(&folder) {
+                        self.refresh(repository, &folder, RETRY).await;
+                    }
+                }
+                self.forget_generations(repository).await;
+            }
+        }
+    }
+}
+
+/// Takes a refresh off the list, however it ends.
+struct Over {
+    cache: Cache,
+    key: EntryKey,
+}
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.cache.0.refreshes.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}

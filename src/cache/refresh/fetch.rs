@@ -1,0 +1,286 @@
+//! Asking upstreams for a release file, and believing it or not.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::StatusCode;
+use http::header::{self, HeaderMap, HeaderValue};
+
+use crate::cache::failure::Failure;
+use crate::cache::lookup::Cache;
+use crate::clock;
+use crate::outcome::Class;
+use crate::repo::apt::release::MAX_TEXT;
+use crate::repo::apt::signature::{Keyring, Signer, Verdict, Verified, clear_text};
+use crate::repo::{Repository, Trust};
+use crate::repo_path::RepoPath;
+use crate::safe_url::BaseUrl;
+use crate::store;
+use crate::suite::Generation;
+use crate::upstream::{Request, UpstreamError};
+
+/// A release file as upstream publishes it.
+pub(super) struct Published {
+    pub(super) form: Bytes,
+    pub(super) etag: Option<String>,
+    pub(super) last_modified: Option<i64>,
+    pub(super) upstream: String,
+}
+
+/// Its bytes, in one of the two forms.
+pub(super) enum Bytes {
+    /// `InRelease`.
+    Inline(Vec<u8>),
+    /// `Release`, and `Release.gpg` where the repository is signed.
+    Pair(Vec<u8>, Option<Vec<u8>>),
+}
+
+/// What one upstream has.
+pub(super) enum Found {
+    /// The one that is current here.
+    Same,
+    /// Another one, whose signature is good.
+    New(Box<Published>, Verified),
+}
+
+/// A small file.
+struct Small {
+    bytes: Vec<u8>,
+    headers: HeaderMap,
+    url: String,
+}
+
+impl Cache {
+    /// The release file of a suite from the upstream at `mirror`: `InRelease`, or the pair where there is no
+    /// such file.
+    pub(super) async fn ask_release(
+        &self,
+        repository: &Arc<Repository>,
+        folder: &RepoPath,
+        mirror: usize,
+        current: Option<&Generation>,
+    ) -> Result<Found, Failure> {
+        let inline = current.filter(|current| current.row.in_release.is_some());
+        match self.inline(repository, folder, mirror, inline).await {
+            Err(Failure::NotFound { .. }) => {}
+            answer => return answer,
+        }
+        let pair = current.filter(|current| current.row.in_release.is_none());
+        self.pair(repository, folder, mirror, pair).await
+    }
+
+    pub(super) async fn inline(
+        &self,
+        repository: &Arc<Repository>,
+        folder: &RepoPath,
+        mirror: usize,
+        known: Option<&Generation>,
+    ) -> Result<Found, Failure> {
+        let base = self.mirrors(repository.index).base(mirror);
+        let known = known.map(|known| &known.row);
+        let Some(small) = self.small(repository, mirror, &folder.child("InRelease"), known).await? else {
+            return Ok(Found::Same);
+        };
+        let (bytes, published) = small.published();
+        let verified = self.believe(repository, base, bytes.clone(), None).await?;
+        Ok(Found::New(Box::new(published(Bytes::Inline(bytes))), verified))
+    }
+
+    pub(super) async fn pair(
+        &self,
+        repository: &Arc<Repository>,
+        folder: &RepoPath,
+        mirror: usize,
+        known: Option<&Generation>,
+    ) -> Result<Found, Failure> {
+        let base = self.mirrors(repository.index).base(mirror);
+        let known = known.map(|known| &known.row);
+        let Some(release) = self.small(repository, mirror, &folder.child("Release"), known).await? else {
+            return Ok(Found::Same);
+        };
+        let signature = match repository.config.trust {
+            Trust::Signature => self.small(repository, mirror, &folder.child("Release.gpg"), None).await?,
+            Trust::Https | Trust::None => None,
+        };
+        let signature = signature.map(|small| small.bytes);
+        let (bytes, published) = release.published();
+        let verified = self.believe(repository, base, bytes.clone(), Some(signature.clone())).await?;
+        Ok(Found::New(Box::new(published(Bytes::Pair(bytes, signature))), verified))
+    }
+
+    /// Fetches a small file, or `None` when it is still the `known` one.
+    async fn small(
+        &self,
+        repository: &Arc<Repository>,
+        mirror: usize,
+        path: &RepoPath,
+        known: Option<&store::Generation>,
+    ) -> Result<Option<Small>, Failure> {
+        let mirrors = self.mirrors(repository.index);
+        let base = mirrors.base(mirror);
+        let upstream: Arc<str> = base.origin.host.as_str().into();
+        let mut request = Request::get(base.join(path, None), Class::Refresh);
+        request.headers = conditional(base, known);
+        let response = self.0.parts.client.send(request).await;
+        let mut response = response.map_err(|error| self.blame(repository, mirror, &error))?;
+        match response.status {
+            StatusCode::OK => {}
+            StatusCode::NOT_MODIFIED if known.is_some() => {
+                mirrors.succeeded(mirror);
+                return Ok(None);
+            }
+            StatusCode::NOT_FOUND | StatusCode::GONE => {
+                mirrors.succeeded(mirror);
+                return Err(Failure::NotFound { upstream });
+            }
+            _ => return Err(self.blame(repository, mirror, &response.status_error())),
+        }
+        let mut bytes = Vec::new();
+        loop {
+            match response.body.chunk().await {
+                Ok(None) => break,
+                Ok(Some(piece)) if bytes.len() + piece.len() <= MAX_TEXT => {
+                    self.0.parts.metrics.upstream_bytes(
+                        repository.name(),
+                        Class::Refresh,
+                        piece.len() as u64,
+                    );
+                    bytes.extend_from_slice(&piece);
+                }
+                Ok(Some(_)) => {
+                    let error =
+                        UpstreamError::TooLarge { host: upstream.to_string(), limit: MAX_TEXT as u64 };
+                    return Err(self.blame(repository, mirror, &error));
+                }
+                Err(error) => return Err(self.blame(repository, mirror, &error)),
+            }
+        }
+        mirrors.succeeded(mirror);
+        Ok(Some(Small { bytes, headers: response.headers, url: response.url }))
+    }
+
+    fn blame(&self, repository: &Arc<Repository>, mirror: usize, error: &UpstreamError) -> Failure {
+        self.mirrors(repository.index).failed(mirror, Instant::now(), error);
+        self.0.parts.metrics.upstream_error(repository.name(), error.reason());
+        Failure::unreachable(error)
+    }
+
+    /// The text of a release file, if what vouches for the repository vouches for it. `detached` is given
+    /// for a `Release` with, perhaps, its `Release.gpg`.
+    async fn believe(
+        &self,
+        repository: &Arc<Repository>,
+        base: &BaseUrl,
+        file: Vec<u8>,
+        detached: Option<Option<Vec<u8>>>,
+    ) -> Result<Verified, Failure> {
+        let upstream: Arc<str> = base.origin.host.as_str().into();
+        let keyring = self.0.keyrings[repository.index].clone();
+        let (trust, now) = (repository.config.trust, self.0.parts.clock.now());
+        let judged = tokio::task::spawn_blocking(move || match (trust, detached) {
+            (Trust::Signature, None) => keyring.verify_inline(&file, now).map_err(|error| error.to_string()),
+            (Trust::Signature, Some(Some(signature))) => {
+                keyring.verify_detached(&file, &signature, now).map_err(|error| error.to_string())
+            }
+            (Trust::Signature, Some(None)) => Err("the release file is not signed".to_owned()),
+            // The transport vouches for the text; what follows from it is checked all the same.
+            (Trust::Https | Trust::None, None) => clear_text(&file)
+                .map(|text| Verified { text, signers: Vec::new() })
+                .map_err(|error| error.to_string()),
+            (Trust::Https | Trust::None, Some(_)) => Ok(Verified { text: file, signers: Vec::new() }),
+        })
+        .await
+        .map_err(|_| Failure::Stopping)?;
+        judged.map_err(|why| {
+            self.0.parts.metrics.verify_failure(repository.name(), "signature");
+            tracing::warn!(repo = %repository.name(), %upstream, %why, "a release file was refused");
+            Failure::Untrusted { upstream, why: why.into() }
+        })
+    }
+}
+
+impl Small {
+    /// The bytes, and a way to describe where they come from once they have been used.
+    fn published(self) -> (Vec<u8>, impl FnOnce(Bytes) -> Published) {
+        let Self { bytes, headers, url } = self;
+        (bytes, move |form| {
+            let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+            Published {
+                form,
+                etag: text(header::ETAG).map(str::to_owned),
+                last_modified: text(header::LAST_MODIFIED)
+                    .and_then(|date| httpdate::parse_http_date(date).ok())
+                    .map(clock::unix),
+                upstream: url.split('?').next().unwrap_or_default().to_owned(),
+            }
+        })
+    }
+}
+
+/// The fingerprints of those whose signatures are good.
+pub(super) fn good(signers: &[Signer]) -> Vec<String> {
+    signers
+        .iter()
+        .filter(|signer| signer.verdict == Verdict::Good)
+        .map(|signer| signer.fingerprint.clone())
+        .collect()
+}
+
+/// Headers that let upstream say "unchanged", and forbid caches on the way to.
+fn conditional(base: &BaseUrl, known: Option<&store::Generation>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=0"));
+    let Some(known) = known else { return headers };
+    let same_server =
+        known.upstream.strip_prefix(&base.origin.to_string()).is_some_and(|rest| rest.starts_with('/'));
+    if let Some(tag) =
+        known.etag.as_deref().filter(|_| same_server).and_then(|tag| HeaderValue::from_str(tag).ok())
+    {
+        headers.insert(header::IF_NONE_MATCH, tag);
+    }
+    let date = known.last_modified.map(|date| httpdate::fmt_http_date(clock::from_unix(date.max(0))));
+    if let Some(date) = date.and_then(|date| HeaderValue::from_str(&date).ok()) {
+        headers.insert(header::IF_MODIFIED_SINCE, date);
+    }
+    headers
+}
+
+/// The keyring of each repository, as configured. A keyring that cannot be read vouches for nothing: the
+/// repository's suites are refused until it is there.
+#[must_use]
+pub fn load_keyrings(repositories: &[Arc<Repository>]) -> Vec<Arc<Keyring>> {
+    repositories.iter().map(|repository| Arc::new(load_keyring(repository))).collect()
+}
+
+fn load_keyring(repository: &Repository) -> Keyring {
+    let mut files = Vec::new();
+    for path in &repository.config.keyrings {
+        match std::fs::read(path) {
+            Ok(bytes) => files.push(bytes),
+            Err(error) => match shipped(path) {
+                Some(bytes) => files.push(bytes.to_vec()),
+                None => {
+                    tracing::error!(repo = %repository.name(), path = %path.display(), %error, "a keyring cannot be read")
+                }
+            },
+        }
+    }
+    Keyring::load(&files).unwrap_or_else(|error| {
+        tracing::error!(repo = %repository.name(), %error, "no keyring: every release file will be refused");
+        Keyring::default()
+    })
+}
+
+/// The public keys of the archives that this program knows, for machines where the distribution's package
+/// with them is not installed.
+fn shipped(path: &std::path::Path) -> Option<&'static [u8]> {
+    match path.to_str()? {
+        "/usr/share/keyrings/ubuntu-archive-keyring.gpg" => {
+            Some(include_bytes!("../../../config/keyrings/ubuntu-archive-keyring.gpg"))
+        }
+        "/usr/share/keyrings/debian-archive-keyring.gpg" => {
+            Some(include_bytes!("../../../config/keyrings/debian-archive-keyring.gpg"))
+        }
+        _ => None,
+    }
+}

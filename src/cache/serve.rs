@@ -1,0 +1,396 @@
+//! From a resource to its answer.
+//!
+//! First the [suites](crate::suite) say what is known of the bytes. Bytes known by hash are served from any
+//! copy that has it, and fetched against it otherwise. The release file of a suite is the current
+//! generation's, checked with upstream now and then. What nothing vouches for is kept by the rules of its
+//! class.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::answer::{Answer, Freshness};
+use super::entry::Entry;
+use super::failure::Failure;
+use super::flight::{End, Flight, Landing};
+use super::goal::Goal;
+use super::lookup::{Cache, key_of};
+use super::policy::{self, Decision};
+use super::refresh::Refreshed;
+use crate::digest::Digest;
+use crate::outcome::{Class, Outcome};
+use crate::repo::apt::checksum::Checksum;
+use crate::repo::{PathClass, Repository, Resource};
+use crate::repo_path::RepoPath;
+use crate::store::{EntryKey, EntryMeta};
+use crate::suite::{Channel, Known, Resolution, Suite};
+
+/// How long a client waits for the first sign of upstream while no copy is at hand. apt gives up on 30 s of silence and would ask again without
+/// having been told why; a 503 with a body before that makes it retry and shows the reason.
+const PATIENCE: Duration = Duration::from_secs(25);
+
+impl Cache {
+    /// Answers a request for `resource` as `channel` shows it. With `head_only` a
+    /// body that is neither here nor on its way is not fetched just to describe it.
+    pub async fn serve(&self, resource: &Resource, channel: &Channel, head_only: bool) -> Answer {
+        match self.resolve(resource, channel).await {
+            Ok(Resolved::Open) => self.serve_open(resource, head_only).await,
+            Ok(Resolved::Head { digest, freshness, outcome }) => {
+                self.serve_head(resource, digest, freshness, outcome).await
+            }
+            Ok(Resolved::Known(known)) => self.serve_known(resource, &known, head_only).await,
+            Ok(Resolved::Unlisted) => self.direct(resource, head_only, "unlisted").await,
+            Err(failure) => Answer::Failed(failure),
+        }
+    }
+
+    /// Starts fetching what a client is about to ask for, unless it is here or on its way.
+    pub async fn prefetch(&self, resource: &Resource) {
+        let resolved = self.0.suites.view(resource.repository.index).resolve(resource, &Channel::Live);
+        match resolved {
+            Resolution::Open => {
+                let key = key_of(resource);
+                let Ok(kept) = self.load(&key).await else { return };
+                let fresh =
+                    kept.as_ref().is_some_and(|entry| self.decide(resource, entry) == Decision::Serve);
+                if !fresh && !self.is_hopeless(resource, &key) {
+                    // A refusal here is repeated, and told, when the request itself arrives.
+                    let _ = self.join_or_start(resource, key, Goal::open(resource), kept, Class::Client);
+                }
+            }
+            Resolution::Known(known) => {
+                if matches!(self.find_known(resource, &known).await, Ok(None)) {
+                    let key = flight_key(resource, &known);
+                    let _ = self.join_or_start(resource, key, Goal::known(&known), None, Class::Client);
+                }
+            }
+            // These wait for a release file, of which there is one at a time anyway.
+            Resolution::Head { .. }
+            | Resolution::UnknownSuite(_)
+            | Resolution::OtherForm
+            | Resolution::Unlisted => {}
+        }
+    }
+
+    async fn resolve(&self, resource: &Resource, channel: &Channel) -> Result<Resolved, Failure> {
+        let repository = &resource.repository;
+        let look = || self.0.suites.view(repository.index).resolve(resource, channel);
+        let mut resolution = look();
+        if let Resolution::UnknownSuite(folder) = &resolution {
+            match self.refresh(repository, folder, PATIENCE).await {
+                Refreshed::Done => resolution = look(),
+                Refreshed::Failed(failure) => return Err(failure),
+                Refreshed::Impatient => return Err(Failure::Waiting(PATIENCE)),
+            }
+            if let Resolution::Head { digest } = resolution {
+                return Ok(Resolved::Head { digest, freshness: Freshness::Checked, outcome: Outcome::Miss });
+            }
+        }
+        if resolution == Resolution::Unlisted
+            && resource.class == PathClass::Immutable
+            && self.0.building.done().await
+        {
+            resolution = look();
+        }
+        match resolution {
+            Resolution::Open => Ok(Resolved::Open),
+            Resolution::Known(known) => Ok(Resolved::Known(known)),
+            // Still unknown after a refresh: the archive has no such suite.
+            Resolution::Unlisted | Resolution::UnknownSuite(_) => Ok(Resolved::Unlisted),
+            Resolution::OtherForm => self.other_form(resource, channel).await,
+            Resolution::Head { digest } => {
+                let folder =
+                    RepoPath::from_decoded(resource.path.parent()).map_err(|_| no_such_file(repository))?;
+                let (freshness, outcome) = self.recheck(repository, &folder, channel).await;
+                // The refresh may have switched to a new generation.
+                let digest = match look() {
+                    Resolution::Head { digest } => digest,
+                    _ => digest,
+                };
+                Ok(Resolved::Head { digest, freshness, outcome })
+            }
+        }
+    }
+
+    /// Has upstream asked about a suite when its time has come, and says how current it is.
+    async fn recheck(
+        &self,
+        repository: &Arc<Repository>,
+        folder: &RepoPath,
+        channel: &Channel,
+    ) -> (Freshness, Outcome) {
+        let view = self.0.suites.view(repository.index).clone();
+        let Some(suite) = view.suite(folder.as_str()) else { return (Freshness::Fresh, Outcome::Hit) };
+        let shown = view.shown(channel, folder.as_str());
+        if shown.is_some_and(|shown| shown.row.id != suite.current.row.id) {
+            // What a channel holds on to does not depend on what upstream says today.
+            return (Freshness::Fresh, Outcome::Hit);
+        }
+        if self.is_young(suite, repository.check_every()) {
+            return (Freshness::Fresh, Outcome::Hit);
+        }
+        if self.mirrors(repository.index).all_resting(Instant::now()) {
+            return (Freshness::Unchecked("every upstream failed a moment ago".into()), Outcome::Stale);
+        }
+        match self.refresh(repository, folder, self.0.parts.patience).await {
+            Refreshed::Done => (Freshness::Checked, Outcome::Revalidated),
+            Refreshed::Failed(why) => (Freshness::Unchecked(why.to_string().into()), Outcome::Stale),
+            Refreshed::Impatient => {
+                (Freshness::Unchecked("upstream does not answer yet".into()), Outcome::Stale)
+            }
+        }
+    }
+
+    fn is_young(&self, suite: &Suite, check_every: Duration) -> bool {
+        let age = self.0.parts.clock.unix() - suite.check.checked_at;
+        u64::try_from(age).is_ok_and(|age| age < check_every.as_secs())
+    }
+
+    async fn serve_head(
+        &self,
+        resource: &Resource,
+        digest: Digest,
+        freshness: Freshness,
+        outcome: Outcome,
+    ) -> Answer {
+        let row = self.0.suites.view(resource.repository.index).suite(resource.path.parent()).map(|suite| {
+            let shown = std::iter::once(&suite.current).chain(&suite.older);
+            let row = shown
+                .map(|generation| &generation.row)
+                .find(|row| [row.in_release, row.release, row.release_gpg].contains(&Some(digest)));
+            (row.and_then(|row| row.last_modified), suite.check.checked_at)
+        });
+        let (last_modified, checked_at) = row.unwrap_or_default();
+        match self.object_entry(resource, digest, last_modified).await {
+            Ok(Some(entry)) => {
+                self.0.parts.store.touch(&digest);
+                Answer::Stored { entry, outcome, freshness, checked_at: Some(checked_at) }
+            }
+            Ok(None) => {
+                Answer::Failed(Failure::Store("the release file that is current is not in the store".into()))
+            }
+            Err(failure) => Answer::Failed(failure),
+        }
+    }
+
+    async fn serve_known(&self, resource: &Resource, known: &Known, head_only: bool) -> Answer {
+        if let Some((folder, path)) = &known.index {
+            self.0.parts.store.note_use(resource.repository.name(), folder.as_str(), path.as_str());
+        }
+        match self.find_known(resource, known).await {
+            Ok(Some(entry)) => {
+                if known.index.is_some() {
+                    self.learn(&resource.repository, known, entry.meta.digest).await;
+                }
+                return self.hit(entry, Freshness::Fresh, Outcome::Hit);
+            }
+            Ok(None) => {}
+            Err(failure) => return Answer::Failed(failure),
+        }
+        let key = flight_key(resource, known);
+        if let Some(failure) = self.recently_missing(&key) {
+            return Answer::Failed(failure);
+        }
+        if head_only && known.index.is_none() && !self.is_flying(&key) {
+            return self.direct(resource, true, "head").await;
+        }
+        match self.join_or_start(resource, key, Goal::known(known), None, Class::Client) {
+            Ok((flight, joined)) => self.land(resource, head_only, &flight, joined, None).await,
+            Err(failure) => Answer::Failed(failure),
+        }
+    }
+
+    /// Has known bytes in the store, and gives their entry.
+    pub(super) async fn have(
+        &self,
+        resource: &Resource,
+        known: &Known,
+        class: Class,
+    ) -> Result<Arc<Entry>, Failure> {
+        if let Some(entry) = self.find_known(resource, known).await? {
+            return Ok(entry);
+        }
+        let key = flight_key(resource, known);
+        let (flight, _) = self.join_or_start(resource, key, Goal::known(known), None, class)?;
+        match flight.ended().await {
+            End::Committed(entry) | End::Confirmed(entry) => Ok(entry),
+            End::Kept(_, failure) | End::Failed(failure) => Err(failure),
+            End::Direct(reason) => Err(Failure::Store(format!("not stored: {}", reason.as_str()).into())),
+        }
+    }
+
+    /// A copy of known bytes: under this name, or under any.
+    async fn find_known(&self, resource: &Resource, known: &Known) -> Result<Option<Arc<Entry>>, Failure> {
+        let goal = Goal::known(known);
+        if let Some(entry) = self.load(&key_of(resource)).await?.filter(|entry| goal.is_met_by(&entry.meta)) {
+            return Ok(Some(entry));
+        }
+        match known.expected.checksum {
+            Checksum::Sha256(digest) => self.object_entry(resource, digest, None).await,
+            Checksum::Sha512(_) => Ok(None),
+        }
+    }
+
+    /// An entry for an object that is in the store under whatever name, or `None`.
+    async fn object_entry(
+        &self,
+        resource: &Resource,
+        digest: Digest,
+        last_modified: Option<i64>,
+    ) -> Result<Option<Arc<Entry>>, Failure> {
+        let key = key_of(resource);
+        if let Some(entry) = self.0.open.get(&key).filter(|entry| entry.meta.digest == digest) {
+            return Ok(Some(entry));
+        }
+        let store = self.0.parts.store.clone();
+        let wanted = key.clone();
+        let found = tokio::task::spawn_blocking(move || {
+            let Some(blob) = store.object(&digest)? else { return Ok(None) };
+            Ok(Some((blob, store.entry(&wanted)?)))
+        });
+        let found = found.await.map_err(|_| Failure::Stopping)?;
+        let Some((blob, named)) = found.map_err(|error: crate::store::Error| Failure::store(&error))? else {
+            return Ok(None);
+        };
+        let now = self.0.parts.clock.unix();
+        let meta = named.filter(|meta| meta.digest == digest).unwrap_or_else(|| EntryMeta {
+            digest,
+            size: blob.size,
+            etag: None,
+            last_modified: Some(last_modified.unwrap_or(now)),
+            content_type: None,
+            fetched_at: now,
+            validated_at: now,
+            upstream: String::new(),
+            policy: None,
+        });
+        if let Err(error) = self.0.parts.store.put_entry(key.clone(), meta.clone()).await {
+            tracing::warn!(%error, path = %key.path, "another name of an object cannot be noted");
+        }
+        let entry = Arc::new(Entry::new(meta, blob));
+        self.0.open.insert(key, Arc::clone(&entry));
+        Ok(Some(entry))
+    }
+
+    async fn serve_open(&self, resource: &Resource, head_only: bool) -> Answer {
+        let key = key_of(resource);
+        let kept = match self.load(&key).await {
+            Ok(kept) => kept,
+            Err(failure) => return Answer::Failed(failure),
+        };
+        if let Some(entry) = &kept {
+            if self.decide(resource, entry) == Decision::Serve {
+                return self.hit(Arc::clone(entry), Freshness::Fresh, Outcome::Hit);
+            }
+            if self.mirrors(resource.repository.index).all_resting(Instant::now()) {
+                let why = Arc::from("every upstream failed a moment ago");
+                return self.hit(Arc::clone(entry), Freshness::Unchecked(why), Outcome::Stale);
+            }
+        }
+        if let Some(failure) = self.recently_missing(&key) {
+            return self.kept_or(resource, kept, failure);
+        }
+        if let Some(reason) = self.recently_direct(&key) {
+            return self.direct_or(resource, head_only, reason, kept).await;
+        }
+        let probe = head_only && kept.is_none() && !resource.class.is_of_suite();
+        if probe && !self.is_flying(&key) {
+            return self.direct(resource, true, "head").await;
+        }
+        match self.join_or_start(resource, key, Goal::open(resource), kept.clone(), Class::Client) {
+            Ok((flight, joined)) => self.land(resource, head_only, &flight, joined, kept).await,
+            Err(failure) => self.kept_or(resource, kept, failure),
+        }
+    }
+
+    async fn land(
+        &self,
+        resource: &Resource,
+        head_only: bool,
+        flight: &Arc<Flight>,
+        joined: bool,
+        kept: Option<Arc<Entry>>,
+    ) -> Answer {
+        let outcome = if joined { Outcome::Joined } else { Outcome::Miss };
+        let limit = if kept.is_some() { self.0.parts.patience } else { PATIENCE };
+        // Who joins late does not wait as long again for an upstream that is already known to be slow.
+        let patience = if kept.is_some() { limit.saturating_sub(flight.started.elapsed()) } else { limit };
+        match flight.landing(patience).await {
+            Landing::Streaming(head) => Answer::Flying { flight: Arc::clone(flight), head, outcome },
+            Landing::Impatient => match kept {
+                Some(entry) => {
+                    let why = Arc::from("upstream does not answer");
+                    self.hit(entry, Freshness::Unchecked(why), Outcome::Stale)
+                }
+                None => Answer::Failed(Failure::Waiting(limit)),
+            },
+            Landing::Ended(End::Committed(entry)) => self.hit(entry, Freshness::Checked, outcome),
+            Landing::Ended(End::Confirmed(entry)) => {
+                self.hit(entry, Freshness::Checked, Outcome::Revalidated)
+            }
+            Landing::Ended(End::Kept(entry, why)) => {
+                self.hit(entry, Freshness::Unchecked(why.to_string().into()), Outcome::Stale)
+            }
+            Landing::Ended(End::Direct(reason)) => {
+                self.direct_or(resource, head_only, reason.as_str(), kept).await
+            }
+            Landing::Ended(End::Failed(failure)) => Answer::Failed(failure),
+        }
+    }
+
+    /// The kept copy, where there is one that this failure leaves standing.
+    fn kept_or(&self, resource: &Resource, kept: Option<Arc<Entry>>, failure: Failure) -> Answer {
+        match kept {
+            Some(entry) if policy::outlives(resource.class, &failure) => {
+                self.hit(entry, Freshness::Unchecked(failure.to_string().into()), Outcome::Stale)
+            }
+            _ => Answer::Failed(failure),
+        }
+    }
+
+    async fn direct_or(
+        &self,
+        resource: &Resource,
+        head_only: bool,
+        reason: &'static str,
+        kept: Option<Arc<Entry>>,
+    ) -> Answer {
+        match self.direct(resource, head_only, reason).await {
+            Answer::Failed(failure) => self.kept_or(resource, kept, failure),
+            answer => answer,
+        }
+    }
+
+    fn hit(&self, entry: Arc<Entry>, freshness: Freshness, outcome: Outcome) -> Answer {
+        self.0.parts.store.touch(&entry.meta.digest);
+        Answer::Stored { entry, outcome, freshness, checked_at: None }
+    }
+
+    fn is_hopeless(&self, resource: &Resource, key: &EntryKey) -> bool {
+        self.mirrors(resource.repository.index).all_resting(Instant::now())
+            || self.recently_missing(key).is_some()
+            || self.recently_direct(key).is_some()
+    }
+}
+
+/// A resolution that needs no more waiting.
+pub(super) enum Resolved {
+    Open,
+    Head { digest: Digest, freshness: Freshness, outcome: Outcome },
+    Known(Known),
+    Unlisted,
+}
+
+fn no_such_file(repository: &Repository) -> Failure {
+    let upstream = repository.config.upstreams.first().map_or("upstream", |base| base.origin.host.as_str());
+    Failure::NotFound { upstream: upstream.into() }
+}
+
+/// Bytes that are known by hash are fetched once, whatever names they are asked for under.
+pub(super) fn flight_key(resource: &Resource, known: &Known) -> EntryKey {
+    match known.expected.checksum {
+        Checksum::Sha256(digest) => {
+            EntryKey { repo: Arc::clone(resource.repository.name()), path: format!("sha256:{digest}").into() }
+        }
+        Checksum::Sha512(_) => key_of(resource),
+    }
+}
