@@ -247,7 +247,11 @@ impl ClientIo {
                 let since = *self.blocked_since.get_or_insert_with(Instant::now);
                 self.expire(since + self.limits.stall, cx).map(Err)
             }
-            error @ Poll::Ready(Err(_)) => error,
+            Poll::Ready(Err(error)) => {
+                // Whether the client has left or its file cannot be read: no orderly end.
+                self.exchange.abort();
+                Poll::Ready(Err(error))
+            }
         }
     }
 }

@@ -36,6 +36,7 @@ mod real_apt;
 mod requests;
 mod resumes;
 mod seeing;
+mod sending;
 mod startup;
 mod support_apt;
 mod support_origin;
