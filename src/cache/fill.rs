@@ -82,7 +82,8 @@ impl Fill {
 
     async fn fly(&mut self) -> End {
         // The flight before this one may have landed between our look-up and our start.
-        let newest = self.cache.newest(&key_of(&self.resource)).filter(|entry| self.goal.is_met_by(&entry.meta));
+        let newest =
+            self.cache.newest(&key_of(&self.resource)).filter(|entry| self.goal.is_met_by(&entry.meta));
         if let Some(entry) = newest {
             if self.goal.known.is_some() || self.cache.is_fresh(&self.resource, &entry) {
                 return End::Confirmed(entry);
