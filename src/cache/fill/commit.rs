@@ -55,7 +55,8 @@ impl Fill {
             serde_json::to_string(&policy::rules(headers, this.asked).ok()?).ok()
         };
         let policy = self.goal.mark().or_else(rules);
-        let provisional = last_modified.map(|date| self.provisional(date)).filter(|_| self.goal.checksum.is_some());
+        let provisional =
+            last_modified.map(|date| self.provisional(date)).filter(|_| self.goal.checksum.is_some());
         let meta = EntryMeta {
             digest,
             size,
