@@ -18,15 +18,18 @@ use crate::cache::{self, Cache, FlightStatus};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::repo::Repositories;
-use crate::server::{self, Explainer, Server, admin, api};
+use crate::server::{self, AccessLog, Explainer, Server, admin, api};
 use crate::status::{self, Status};
 use crate::store::Store;
 use crate::tasks::Tasks;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Lines, Metrics};
 use crate::upstream::{Client, MirrorStatus};
 
 /// How long flights and other background work may take to notice a shutdown.
 const TASK_GRACE: Duration = Duration::from_secs(5);
+
+/// How long the access log's reader may take for the last lines.
+const LOG_GRACE: Duration = Duration::from_secs(2);
 
 /// Pause between start-up and the first search for files that nothing refers to, so that it does not
 /// compete with the morning's first desktops.
@@ -44,6 +47,8 @@ pub struct App {
     api: api::ApiState,
     store: Store,
     tasks: Tasks,
+    /// The access log.
+    lines: Lines,
 }
 
 impl App {
@@ -76,8 +81,11 @@ impl App {
         tasks.spawn(cache.clone().tend_suites());
         let admin_config = config.server.admin;
         let token = store.admin_token().to_owned();
+        let lines = Lines::start(std::io::stderr()).context("the access log's thread")?;
+        let access_log = AccessLog { lines: lines.clone(), format: config.log.format };
         let server = Server::bind(server::Parts {
             config: config.server,
+            access_log: Some(access_log),
             channels: config.channels.iter().map(|channel| Arc::clone(&channel.name)).collect(),
             offices: config.offices,
             repositories: Arc::clone(&repositories),
@@ -105,7 +113,7 @@ impl App {
         };
         let state =
             admin::AdminState { status: Arc::new(move || facts.status()), metrics, ready: Arc::default() };
-        Ok(Self { server, admin, admin_address, state, api, store, tasks })
+        Ok(Self { server, admin, admin_address, state, api, store, tasks, lines })
     }
 
     /// Where clients are served, with the ports that the system chose.
@@ -126,11 +134,7 @@ impl App {
     /// # Errors
     /// A part ended that should not have.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { server, admin, admin_address, state, api, store, tasks } = self;
-        for address in server.addresses() {
-            tracing::info!(%address, "listening");
-        }
-        tracing::info!(address = %admin_address, "listening for administrators");
+        let Self { server, admin, admin_address, state, api, store, tasks, lines } = self;
         let stop = CancellationToken::new();
         let admin_stop = tasks.clone();
         let router = admin::with(state.clone(), api::router(api));
@@ -144,6 +148,11 @@ impl App {
         });
         tasks.spawn(sweep(store.clone(), tasks.clone()));
         state.ready.store(true, Ordering::Release);
+        // Whoever reads this may ask: the sockets are bound, and readiness is told.
+        for address in server.addresses() {
+            tracing::info!(%address, "listening");
+        }
+        tracing::info!(address = %admin_address, "listening for administrators");
         let serving = server.run(stop.clone());
         tokio::pin!(serving);
         let cut = tokio::select! {
@@ -162,7 +171,11 @@ impl App {
         if left > 0 {
             tracing::warn!(tasks = left, "did not end in time");
         }
-        tokio::task::spawn_blocking(move || store.close()).await.context("closing the store")?;
+        let closing = tokio::task::spawn_blocking(move || {
+            store.close();
+            lines.finish(LOG_GRACE);
+        });
+        closing.await.context("closing the store")?;
         tracing::info!("ended");
         Ok(())
     }

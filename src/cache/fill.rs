@@ -9,6 +9,7 @@
 //! Dropping the future (a shutdown) keeps the partial file, which a later flight resumes.
 
 mod attempt;
+mod commit;
 mod request;
 mod rescue;
 mod transfer;
@@ -65,9 +66,19 @@ impl Fill {
     pub(super) async fn run(mut self) {
         let landing = Unfinished { cache: self.cache.clone(), flight: Arc::clone(&self.flight), end: None };
         let tasks = self.cache.0.parts.tasks.clone();
-        let end = tokio::select! {
-            end = self.fly() => end,
-            () = tasks.stopping() => End::Failed(Failure::Stopping),
+        let flight = Arc::clone(&self.flight);
+        let end = {
+            let flying = self.fly();
+            tokio::pin!(flying);
+            tokio::select! {
+                end = &mut flying => end,
+                // What clients have whole is made durable before the end.
+                () = tasks.stopping() => if flight.is_complete() {
+                    flying.await
+                } else {
+                    End::Failed(Failure::Stopping)
+                },
+            }
         };
         let again = matches!(end, End::Failed(Failure::Damaged { .. })) && self.another_may_have_it();
         landing.finish(end);
@@ -84,7 +95,8 @@ impl Fill {
 
     async fn fly(&mut self) -> End {
         // The flight before this one may have landed between our look-up and our start.
-        let newest = self.cache.newest(&key_of(&self.resource)).filter(|entry| self.goal.is_met_by(&entry.meta));
+        let newest =
+            self.cache.newest(&key_of(&self.resource)).filter(|entry| self.goal.is_met_by(&entry.meta));
         if let Some(entry) = newest {
             if self.goal.known.is_some() || self.cache.is_fresh(&self.resource, &entry) {
                 return End::Confirmed(entry);

@@ -13,13 +13,14 @@ use super::fill::Fill;
 use super::flight::{End, Flight, FlightStatus};
 use super::goal::{Goal, Liars};
 use super::policy::{self, Decision};
+use super::recheck::Rechecks;
 use super::refresh::{Building, Refreshes};
 use super::serve::flight_key;
 use crate::clock::Clock;
 use crate::outcome::Class;
 use crate::repo::apt::signature::Keyring;
 use crate::repo::{PathClass, Repositories, Resource};
-use crate::store::{EntryKey, Store};
+use crate::store::{self, EntryKey, Store};
 use crate::suite::{ChannelConfig, Suites};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -94,6 +95,7 @@ pub(super) struct Inner {
     pub(super) events: Events,
     /// Held while a channel is moved, from the catalog's change to that of what requests see.
     pub(super) moving: tokio::sync::Mutex<()>,
+    pub(super) rechecks: Rechecks,
 }
 
 impl Cache {
@@ -122,6 +124,7 @@ impl Cache {
             building: Arc::default(),
             events: Events::default(),
             moving: tokio::sync::Mutex::default(),
+            rechecks: Rechecks::default(),
         }));
         let hooked = Arc::downgrade(&cache.0);
         cache.0.parts.store.on_evict(Box::new(move |keys| {
@@ -166,7 +169,13 @@ impl Cache {
             let Some(blob) = inner.parts.store.object(&meta.digest)? else { return Ok(None) };
             // A flight may have stored something newer meanwhile: what is there first stays.
             let entry = Arc::new(Entry::new(meta, blob));
-            inner.open.get_or_insert_with(&wanted, || Ok(entry)).map(Some)
+            let entry = inner.open.get_or_insert_with(&wanted, || Ok::<_, store::Error>(entry))?;
+            // Evicted before it was held open here, so that nobody would tell us: it serves this request,
+            // and gives its space back then.
+            if entry.blob.is_unlinked() {
+                inner.open.remove(&wanted);
+            }
+            Ok(Some(entry))
         })
         .await
         .map_err(|_| Failure::Stopping)?;

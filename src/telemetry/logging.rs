@@ -75,9 +75,12 @@ pub fn init(config: &LogConfig) -> Result<bool, LogError> {
             let colours = io::IsTerminal::is_terminal(&io::stderr());
             registry.with(fmt::layer().with_writer(io::stderr).with_ansi(colours)).try_init()
         }
-        LogFormat::Json => registry
-            .with(fmt::layer().json().flatten_event(true).with_writer(io::stderr).with_ansi(false))
-            .try_init(),
+        LogFormat::Json => {
+            // Without the module, whose key would be that of a request's target: the later of two wins
+            // in most readers.
+            let lines = fmt::layer().json().flatten_event(true).with_target(false);
+            registry.with(lines.with_writer(io::stderr).with_ansi(false)).try_init()
+        }
     };
     Ok(done.is_ok())
 }

@@ -1,4 +1,20 @@
 //! Behaviour of the whole program, and of the tools that test it.
+//!
+//! One binary for all of it: it is linked once, and what no test uses of the support is found by the compiler.
+
+#![expect(
+    clippy::case_sensitive_file_extension_comparisons,
+    reason = "archives name packages `.deb` and no other way"
+)]
+#![expect(
+    clippy::expect_used,
+    reason = "what a test cannot do without ends the test, in the support's functions as in the test's own"
+)]
+#![expect(
+    clippy::format_push_string,
+    clippy::format_collect,
+    reason = "short texts are made once in a test: how they read counts more than an allocation"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -7,16 +23,26 @@ mod auto_apt_proxy;
 mod bounds;
 mod channels;
 mod cli;
+mod crash;
+mod damage;
+mod directs;
+mod eviction;
 mod flights;
 mod fragments;
+mod freshness;
+mod full_disk;
 mod hostile;
+mod outages;
 mod real_apt;
 mod requests;
 mod resumes;
 mod seeing;
+mod sending;
+mod startup;
 mod suites_api;
 mod support_apt;
 mod support_origin;
 mod support_repository;
+mod support_server;
 mod tunnels;
 mod why;

@@ -59,6 +59,15 @@ async fn apt_takes_every_form_of_repository() {
 }
 
 #[tokio::test]
+async fn a_sources_option_is_heard() {
+    let (origin, key) = (Origin::start().await, Key::generate("Options"));
+    noble(&key).publish().to(&origin, "/ubuntu");
+    let source = Source::apt(origin.url("/ubuntu"), "noble", "main").signed_by(key.keyring());
+    Apt::new(&[source.option("by-hash=no")]).update().await.assert_ok();
+    assert!(origin.requests().iter().all(|request| !request.path.contains("/by-hash/")));
+}
+
+#[tokio::test]
 async fn apt_asks_a_proxy_with_whole_urls() {
     let (origin, key) = (Origin::start().await, Key::generate("Proxy"));
     noble(&key).publish().to(&origin, "/ubuntu");

@@ -7,6 +7,8 @@ use crate::support::gate::Gate;
 use crate::support::noise;
 use crate::support::origin::{DEFAULT_DATE, Origin, Reply};
 
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
 #[tokio::test]
 async fn a_good_answer_is_whole_and_dated() {
     let origin = Origin::start().await;
@@ -44,7 +46,6 @@ async fn ranges_and_conditions_are_honoured_unless_switched_off() {
     origin.route("/plain", Reply::ok("0123456789").no_ranges().no_conditions());
     let date = httpdate::fmt_http_date(std::time::UNIX_EPOCH + Duration::from_secs(DEFAULT_DATE));
     let later = httpdate::fmt_http_date(std::time::UNIX_EPOCH + Duration::from_secs(DEFAULT_DATE + 1));
-    type Headers<'a> = &'a [(&'a str, &'a str)];
     let cases: [(Headers<'_>, u16, &str); 9] = [
         (&[("Range", "bytes=3-5")], 206, "345"),
         (&[("Range", "bytes=7-")], 206, "789"),
@@ -191,4 +192,28 @@ async fn it_goes_away_and_comes_back() {
     gate.open();
     origin.start_again().await;
     assert!(get(origin.address(), "/a", &[]).await.is_complete());
+}
+
+#[tokio::test]
+async fn replies_say_what_they_are_told_to() {
+    let origin = Origin::start().await;
+    origin.route("/moved", Reply::redirect("/there"));
+    origin.route("/odd", Reply::ok("body").with_status(503).with_reason("Out To Lunch"));
+    let moved = get(origin.address(), "/moved", &[]).await;
+    assert_eq!((moved.status, moved.header("location")), (302, Some("/there")));
+    let odd = get(origin.address(), "/odd", &[]).await;
+    assert_eq!((odd.status, odd.reason.as_str(), odd.text().as_str()), (503, "Out To Lunch", "body"));
+    let connections: Vec<_> = origin.requests().iter().map(|request| request.connection).collect();
+    assert_eq!(connections, [1, 2]);
+    assert_eq!(origin.log().all_body_bytes(), (moved.body.len() + odd.body.len()) as u64);
+}
+
+#[tokio::test]
+async fn a_client_that_has_said_all_is_still_answered() {
+    let origin = Origin::start().await;
+    origin.route("/a", Reply::ok("late"));
+    let mut connection = Connection::open(origin.address()).await;
+    connection.send("GET /a HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    connection.finish_sending().await;
+    assert_eq!(connection.response().await.text(), "late");
 }

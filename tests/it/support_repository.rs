@@ -10,9 +10,9 @@ use crate::support::sha256;
 
 /// Whether gpgv accepts these files with this keyring.
 fn gpgv(keyring: &[u8], files: &[&Path]) -> bool {
-    let folder = TempDir::new().unwrap();
+    let folder = TempDir::new().expect("a folder");
     let file = folder.path().join("keyring.gpg");
-    std::fs::write(&file, keyring).unwrap();
+    std::fs::write(&file, keyring).expect("a keyring");
     let output =
         Command::new("gpgv").arg("--keyring").arg(&file).args(files).output().expect("gpgv is installed");
     output.status.success()
@@ -86,4 +86,49 @@ fn the_release_file_lists_every_index_by_its_hash() {
     assert_eq!(paths.last(), Some(&"dists/noble/Release"));
     let plain = repository.by_hash(false).publish();
     assert!(plain.only(|path| path.contains("by-hash")).files().is_empty());
+}
+
+#[test]
+fn the_release_file_has_the_fields_it_was_given() {
+    let nano = Package::new("nano", "7.2-1");
+    let repository = Repository::new("noble")
+        .field("Origin", "Ubuntu")
+        .valid_until(day(7))
+        .architectures(&["amd64", "arm64"])
+        .packages([nano.clone().version("7.2-2").architecture("arm64"), nano.description("an editor")]);
+    let files = repository.publish();
+    let text = |path: &str| String::from_utf8(files.bytes(path).to_vec()).unwrap();
+    let release = text("dists/noble/Release");
+    for line in ["Origin: Ubuntu", "Architectures: amd64 arm64", "Valid-Until: Sat, 08 Jun 2024 00:00:00 UTC"]
+    {
+        assert!(release.lines().any(|found| found == line), "{line} in\n{release}");
+    }
+    let compressions = [Compression::None];
+    let plain = repository.clone().compressions(&compressions).publish();
+    let index = |architecture: &str| {
+        let bytes = plain.bytes(&format!("dists/noble/main/binary-{architecture}/Packages"));
+        String::from_utf8(bytes.to_vec()).unwrap()
+    };
+    assert!(index("arm64").contains("Version: 7.2-2\n") && !index("arm64").contains("7.2-1"));
+    assert!(index("amd64").contains("Description: an editor\n") && !index("amd64").contains("7.2-2"));
+    let empty = repository.without_packages().compressions(&compressions).publish();
+    assert_eq!(empty.bytes("dists/noble/main/binary-amd64/Packages"), "");
+}
+
+#[test]
+fn gpgv_names_the_fingerprint_of_the_key() {
+    let key = Key::generate("One");
+    let folder = TempDir::new().unwrap();
+    let (keyring, signed) = (folder.path().join("keyring.gpg"), folder.path().join("signed"));
+    std::fs::write(&keyring, key.keyring()).unwrap();
+    std::fs::write(&signed, key.clearsign("text\n")).unwrap();
+    let output = Command::new("gpgv")
+        .args(["--status-fd", "1", "--keyring"])
+        .args([&keyring, &signed])
+        .output()
+        .expect("gpgv is installed");
+    // VALIDSIG ends with the fingerprint of the primary key.
+    let status = String::from_utf8_lossy(&output.stdout).into_owned();
+    let valid = status.lines().find(|line| line.contains("VALIDSIG")).unwrap_or_default();
+    assert!(valid.ends_with(&key.fingerprint()), "{status}");
 }

@@ -60,11 +60,6 @@ impl Source {
         Self { options: format!("{} {option}", self.options), ..self }
     }
 
-    /// The same source at another base URL.
-    pub fn at(&self, base: impl Into<String>) -> Self {
-        Self { base: base.into(), ..self.clone() }
-    }
-
     fn write(&self, keyrings: &Path, number: usize) -> String {
         let mut options = self.options.clone();
         if let Some(keyring) = &self.keyring {
@@ -185,11 +180,6 @@ impl Apt {
     /// The stored lists as apt names them, host and path joined by `_`: file name to SHA-256.
     pub fn lists(&self) -> BTreeMap<String, String> {
         files(&self.path("lists"))
-    }
-
-    /// The folder of the stored lists.
-    pub fn lists_folder(&self) -> PathBuf {
-        self.path("lists")
     }
 
     /// Forgets the downloaded packages.

@@ -5,7 +5,7 @@
 //!
 //! ```ignore
 //! let nginx = Nginx::serve(folder);
-//! // … http://{nginx.address()}/path …
+//! // … nginx.url("/path") …
 //! let accesses = nginx.finish();          // a graceful stop: the access log is whole
 //! ```
 
@@ -66,11 +66,6 @@ impl Nginx {
             .spawn()
             .expect("nginx is installed as /usr/sbin/nginx");
         Self { address, prefix, child }
-    }
-
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
     }
 
     /// The URL of a path, which begins with a slash.

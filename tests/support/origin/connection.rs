@@ -241,9 +241,9 @@ async fn send_body(
             gate.pass().await;
         }
         let offset = if endless && !body.is_empty() { sent % body.len() as u64 } else { sent };
-        let rest = body.slice((offset as usize).min(body.len())..);
+        let rest = body.slice(usize::try_from(offset).unwrap_or(usize::MAX).min(body.len())..);
         let until = pauses.peek().map_or(stop_at, |(at, _)| stop_at.min(*at));
-        let piece = rest.slice(..rest.len().min(PIECE).min((until - sent).min(PIECE as u64) as usize));
+        let piece = rest.slice(..rest.len().min(PIECE).min(usize::try_from(until - sent).unwrap_or(PIECE)));
         if piece.is_empty() {
             break;
         }

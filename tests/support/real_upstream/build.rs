@@ -63,8 +63,8 @@ pub(super) fn build(folder: &Path) {
         place(&archive.file, archive.path);
     }
 
-    let keyrings = Keyrings::for_releases(releases.iter());
-    manifest.suites = releases.into_iter().map(|release| keyrings.suite(release, folder)).collect();
+    let keyrings = Keyrings::for_releases(&releases);
+    manifest.suites = releases.iter().map(|release| keyrings.suite(release, folder)).collect();
     manifest.files.sort_by(|a, b| a.path.cmp(&b.path));
     let text = serde_json::to_vec_pretty(&manifest).expect("a manifest is plain data");
     fs::write(folder.join("manifest.json"), text).expect("the manifest");
@@ -260,13 +260,13 @@ struct Keyrings {
 }
 
 impl Keyrings {
-    fn for_releases<'a>(releases: impl Iterator<Item = &'a Release> + Clone) -> Self {
+    fn for_releases(releases: &[Release]) -> Self {
         let folders = ["/usr/share/keyrings", "/etc/apt/keyrings", "/etc/apt/trusted.gpg.d"];
         let files = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
         let mut ranked: Vec<_> = files
             .map(|entry| entry.path())
             .filter(|path| path.extension().is_some_and(|extension| extension == "gpg"))
-            .map(|path| (releases.clone().filter(|release| verifies(&path, &release.file)).count(), path))
+            .map(|path| (releases.iter().filter(|release| verifies(&path, &release.file)).count(), path))
             .filter(|(count, _)| *count > 0)
             .collect();
         ranked.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
@@ -274,12 +274,13 @@ impl Keyrings {
     }
 
     /// The suite with a copy of its keyring in `folder`.
-    fn suite(&self, release: Release, folder: &Path) -> Suite {
+    fn suite(&self, release: &Release, folder: &Path) -> Suite {
         let found = self.candidates.iter().position(|path| verifies(path, &release.file));
         let number = found.unwrap_or_else(|| panic!("no keyring of this machine signs {}", release.suite));
         let keyring = format!("keyring-{number}.gpg");
         fs::copy(&self.candidates[number], folder.join(&keyring)).expect("a copy of a keyring");
-        Suite { root: release.root, name: release.suite, components: release.components, keyring }
+        let Release { root, suite, components, .. } = release;
+        Suite { root: root.clone(), name: suite.clone(), components: components.clone(), keyring }
     }
 }
 

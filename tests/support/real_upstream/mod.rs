@@ -35,10 +35,10 @@ use serde::{Deserialize, Serialize};
 use super::apt::Source;
 
 /// How old a state may be before it is built anew: suites expire, and packages leave the publisher's pool.
-const FRESH: Duration = Duration::from_secs(24 * 3600);
+const FRESH: Duration = Duration::from_hours(24);
 
 /// How old a state is before it is removed: until then a test that began with it may still read it.
-const STALE: Duration = Duration::from_secs(48 * 3600);
+const STALE: Duration = Duration::from_hours(48);
 
 /// One finished state.
 pub struct RealUpstream {
@@ -86,6 +86,10 @@ impl RealUpstream {
         fs::create_dir_all(&parent).expect("a folder for the real upstream");
         let lock = fs::File::create(parent.join("lock")).expect("a lock file");
         // Held until the end of this function, whichever way it ends.
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "whoever holds it builds what this waits for, and ends"
+        )]
         lock.lock().expect("a lock that nobody holds for ever");
         let mut fresh = None;
         for (age, folder) in finished(&parent) {
