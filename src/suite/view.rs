@@ -288,7 +288,8 @@ impl View {
     pub fn drop_tables(&mut self) {
         let suites = &self.suites;
         let listed = |listing: &Listing| {
-            let mut all = suites.values().flat_map(|suite| std::iter::once(&suite.current).chain(&suite.older));
+            let mut all =
+                suites.values().flat_map(|suite| std::iter::once(&suite.current).chain(&suite.older));
             all.any(|generation| generation.has_index(&listing.index))
         };
         for listings in self.tables.values_mut() {

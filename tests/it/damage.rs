@@ -73,7 +73,10 @@ async fn damaged_files_reach_nobody_and_heal() {
     for (number, name) in names.iter().enumerate() {
         let path = format!("/d{name}");
         let first = get(server.address(), &path, &[]).await;
-        assert!(!first.is_complete() || first.body == body(number), "{name}: a damaged file was given out whole");
+        assert!(
+            !first.is_complete() || first.body == body(number),
+            "{name}: a damaged file was given out whole"
+        );
         let second = get(server.address(), &path, &[]).await;
         assert!(second.is_complete() && second.body == body(number), "{name}: not healed");
         assert_eq!(origin.requests_to(name).len(), 2, "{name}");

@@ -47,11 +47,7 @@ impl Fill {
 
     /// Everything has arrived: checks it, lets readers have it, and makes it durable. `from` is the try
     /// that brought the last of it, and what its answer said.
-    pub(super) async fn commit(
-        &self,
-        transfer: Transfer,
-        from: Option<(Try<'_>, &http::HeaderMap)>,
-    ) -> Step {
+    pub(super) async fn commit(&self, transfer: Transfer, from: Option<(Try<'_>, &http::HeaderMap)>) -> Step {
         let cache = &self.cache.0;
         let digest = transfer.digest();
         if !self.is_right(&transfer, &digest).await {

@@ -129,7 +129,10 @@ async fn a_rollback_is_one_step_is_remembered_and_undone_by_another() {
     let one = generation(&store, "dists/noble", "1").await;
     let up1 = generation(&store, "dists/noble-updates", "1").await;
     assert_eq!(store.roll_back("stable").await.unwrap(), []);
-    store.pin(vec![pin("stable", "dists/noble", one, 10), pin("stable", "dists/noble-updates", up1, 10)]).await.unwrap();
+    store
+        .pin(vec![pin("stable", "dists/noble", one, 10), pin("stable", "dists/noble-updates", up1, 10)])
+        .await
+        .unwrap();
     assert_eq!(store.roll_back("stable").await.unwrap(), []);
     assert_eq!(store.rollbacks().unwrap(), []);
     let up2 = generation(&store, "dists/noble-updates", "2").await;
