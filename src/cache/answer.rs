@@ -7,8 +7,8 @@ use http::{HeaderMap, StatusCode};
 use super::entry::Entry;
 use super::failure::Failure;
 use super::flight::{Flight, Head};
+use super::pass_body::PassBody;
 use crate::outcome::Outcome;
-use crate::upstream;
 
 /// The answer to one request, before the client's conditions are applied to it.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ pub struct Passed {
     /// Upstream's headers; the server picks what clients see.
     pub headers: HeaderMap,
     /// The body.
-    pub body: upstream::Body,
+    pub body: PassBody,
     /// Why it is not stored, as a word for `Cache-Status`.
     pub reason: &'static str,
 }

@@ -1,5 +1,6 @@
 //! Past the store: answers that may not be kept, or for which there is no room.
 
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,11 +11,14 @@ use super::answer::{Answer, Passed};
 use super::failure::Failure;
 use super::flight::{Head, Reader};
 use super::lookup::Cache;
+use super::pass_body::{PassBody, digest_of};
 use super::policy;
 use crate::clock;
+use crate::digest::{Digest, Hasher};
 use crate::outcome::Class;
 use crate::repo::Resource;
-use crate::upstream::{Body, Request, Response, UpstreamError};
+use crate::suite::{Channel, Resolution};
+use crate::upstream::{Request, Response, UpstreamError};
 
 /// A request with a method other than GET and HEAD, for repositories that pass them on.
 #[derive(Debug)]
@@ -32,7 +36,33 @@ impl Cache {
     pub(super) async fn direct(&self, resource: &Resource, head_only: bool, reason: &'static str) -> Answer {
         let method = if head_only { Method::HEAD } else { Method::GET };
         let request = PassRequest { method, headers: HeaderMap::new(), body: Bytes::new() };
-        self.pass(resource, request, reason).await
+        let answer = self.pass(resource, request, reason).await;
+        let (false, Some(promise)) = (head_only, self.promise(resource)) else { return answer };
+        match (answer, promise) {
+            (Answer::Passed(passed), Ok((digest, size))) if passed.status == StatusCode::OK => {
+                let Passed { status, headers, body, reason } = *passed;
+                let body = body.checked_from(digest, size, (Hasher::new(), 0));
+                Answer::Passed(Box::new(Passed { status, headers, body, reason }))
+            }
+            (Answer::Passed(passed), Err(failure)) if passed.status == StatusCode::OK => {
+                Answer::Failed(failure)
+            }
+            (answer, _) => answer,
+        }
+    }
+
+    /// What is known of the resource's bytes: their digest and perhaps their size, or why they cannot be
+    /// checked while they stream.
+    fn promise(&self, resource: &Resource) -> Option<Result<(Digest, Option<u64>), Failure>> {
+        let view = self.0.suites.view(resource.repository.index);
+        match view.resolve(resource, &Channel::Live) {
+            Resolution::Known(known) => Some(
+                digest_of(&known.expected)
+                    .map(|digest| (digest, Some(known.expected.size)))
+                    .ok_or_else(|| Failure::Store("there is no room to check it".into())),
+            ),
+            _ => resource.class.expected().map(|digest| Ok((digest, None))),
+        }
     }
 
     /// Sends a request on and gives back what upstream answers, whatever it is. Only a request that has
@@ -50,10 +80,7 @@ impl Cache {
             match self.0.parts.client.send(upstream).await {
                 // No condition was sent, so there is nothing that could not have been modified.
                 Ok(response) if response.status == StatusCode::NOT_MODIFIED => {
-                    let error = response.status_error();
-                    mirrors.failed(index, Instant::now(), &error);
-                    self.0.parts.metrics.upstream_error(resource.repository.name(), error.reason());
-                    failure = Failure::unreachable(&error);
+                    failure = self.note(resource, index, &response.status_error());
                     if !repeatable {
                         break;
                     }
@@ -71,6 +98,7 @@ impl Cache {
                 }
                 Ok(Response { status, headers, body, .. }) => {
                     mirrors.succeeded(index);
+                    let body = PassBody::unchecked(body);
                     return Answer::Passed(Box::new(Passed { status, headers, body, reason }));
                 }
                 Err(error) => {
@@ -95,8 +123,13 @@ impl Cache {
     ///
     /// # Errors
     /// No upstream sends the same object any more.
-    pub async fn rest_of(&self, resource: &Resource, reader: &Reader) -> Result<(Body, u64), Failure> {
+    pub async fn rest_of(&self, resource: &Resource, reader: &Reader) -> Result<(PassBody, u64), Failure> {
         let position = reader.position();
+        let promise = self.promise(resource).transpose()?;
+        if promise.is_some() && reader.last().is_some() {
+            // A part alone cannot be checked.
+            return Err(Failure::Store("there is no room to check it".into()));
+        }
         let mut headers = HeaderMap::new();
         if position > 0 {
             let range = reader
@@ -112,16 +145,46 @@ impl Cache {
         }
         let request = PassRequest { method: Method::GET, headers, body: Bytes::new() };
         match self.pass(resource, request, "no-room").await {
-            Answer::Passed(passed) if begins_at(&passed, position) => Ok((passed.body, 0)),
+            Answer::Passed(passed) if begins_at(&passed, position) => match promise {
+                None => Ok((passed.body, 0)),
+                Some((digest, size)) => {
+                    let begun = hash_beginning(reader, position).await?;
+                    Ok((passed.body.checked_from(digest, size, (begun, position)), 0))
+                }
+            },
             Answer::Passed(passed)
                 if passed.status == StatusCode::OK && is_same(&passed, resource, reader.head()) =>
             {
-                Ok((passed.body, position))
+                match promise {
+                    None => Ok((passed.body, position)),
+                    Some((digest, size)) => {
+                        Ok((passed.body.checked_from(digest, size, (Hasher::new(), 0)), position))
+                    }
+                }
             }
             Answer::Failed(failure) => Err(failure),
             _ => Err(Failure::Changed { upstream: "upstream".into() }),
         }
     }
+}
+
+/// Hashes what a reader has had of a body that could not be stored.
+async fn hash_beginning(reader: &Reader, length: u64) -> Result<Hasher, Failure> {
+    let file = Arc::clone(&reader.head().file);
+    let hashing = tokio::task::spawn_blocking(move || {
+        let mut hasher = Hasher::new();
+        let mut buffer = vec![0; 256 * 1024];
+        let mut position = 0;
+        while position < length {
+            let wanted = usize::try_from(length - position).unwrap_or(buffer.len()).min(buffer.len());
+            file.read_exact_at(&mut buffer[..wanted], position)?;
+            hasher.update(&buffer[..wanted]);
+            position += wanted as u64;
+        }
+        Ok::<_, std::io::Error>(hasher)
+    });
+    let hashed = hashing.await.map_err(|_| Failure::Stopping)?;
+    hashed.map_err(|error| Failure::Store(error.to_string().into()))
 }
 
 /// Whether this is the part that was asked for; upstream promised by `If-Range` that it is of the same object.

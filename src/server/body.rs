@@ -10,9 +10,8 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::access_log::Account;
 use super::part::{Chunk, Holder, LONGEST};
-use crate::cache::{ByteRange, Cache, Cut, Entry, Reader};
+use crate::cache::{ByteRange, Cache, Cut, Entry, PassBody, Reader};
 use crate::repo::Resource;
-use crate::upstream;
 
 /// A body was cut short. hyper closes the connection, so that a short body never looks complete.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +60,7 @@ pub(super) enum Piece {
 /// What a stream reads from. It travels through the step that reads.
 pub(super) enum Source {
     Flight { reader: Box<Reader>, cache: Cache, resource: Box<Resource> },
-    Upstream { body: upstream::Body, skip: u64, left: Option<u64> },
+    Upstream { body: PassBody, skip: u64, left: Option<u64> },
 }
 
 /// A part of a stored object, given away piece by piece.
