@@ -81,9 +81,15 @@ impl Fill {
 
     async fn fly(&mut self) -> End {
         // The flight before this one may have landed between our look-up and our start.
-        let newest = self.cache.newest(&key_of(&self.resource)).filter(|entry| self.goal.is_met_by(&entry.meta));
+        if let Some(known) = &self.goal.known
+            && let Ok(Some(entry)) = self.cache.find_known(&self.resource, known).await
+        {
+            return End::Confirmed(entry);
+        }
+        let newest =
+            self.cache.newest(&key_of(&self.resource)).filter(|entry| self.goal.is_met_by(&entry.meta));
         if let Some(entry) = newest {
-            if self.goal.known.is_some() || self.cache.is_fresh(&self.resource, &entry) {
+            if self.cache.is_fresh(&self.resource, &entry) {
                 return End::Confirmed(entry);
             }
             self.kept = Some(entry);

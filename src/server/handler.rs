@@ -89,8 +89,8 @@ impl Connection {
     /// Starts fetching what a request head, read ahead of its turn, asks for.
     pub(super) fn read_ahead(&self, head: &[u8]) {
         let Some(resource) = self.foresee(head) else { return };
-        let cache = self.shared.cache.clone();
-        self.shared.tasks.spawn(async move { cache.prefetch(&resource).await });
+        let (cache, client) = (self.shared.cache.clone(), self.client.ip());
+        self.shared.tasks.spawn(async move { cache.prefetch(&resource, client).await });
     }
 
     fn foresee(&self, head: &[u8]) -> Option<Resource> {
@@ -169,7 +169,8 @@ impl Connection {
             }
             Route::Fetch(resource) => {
                 account.repo = Some(Arc::clone(resource.repository.name()));
-                let answer = shared.cache.serve(&resource, &crate::suite::Channel::Live, head_only).await;
+                let (channel, client) = (crate::suite::Channel::Live, self.client.ip());
+                let answer = shared.cache.serve(&resource, &channel, client, head_only).await;
                 self.reply(&resource, &Conditions::of(request.headers()), head_only, answer)
             }
             Route::Pass(resource) => {

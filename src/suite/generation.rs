@@ -3,17 +3,24 @@
 use crate::digest::Digest;
 use crate::repo::apt::by_hash;
 use crate::repo::apt::checksum::Checksum;
+use crate::repo::apt::index::IndexKind;
 use crate::repo::apt::release::{Listed, Release};
 use crate::repo::apt::table::Expected;
 use crate::store;
 
 /// A generation and what its release file lists.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Generation {
     /// What the catalog says.
     pub row: store::Generation,
     /// What was signed.
     pub release: Release,
+    /// What clients see as `Last-Modified` of the release file, in seconds since 1970. Upstream's date,
+    /// except that no generation has the date of the one before it, or an earlier one: mirrors that do not
+    /// keep dates publish such, and apt asks by date alone whether there is something new.
+    pub shown_date: i64,
+    /// Every index that lists files, by its checksum.
+    pub(super) tables: Vec<Checksum>,
 }
 
 /// The files that announce a suite, directly in its folder.
@@ -41,6 +48,22 @@ impl Form {
 }
 
 impl Generation {
+    /// A generation that follows `before`.
+    #[must_use]
+    pub fn new(row: store::Generation, release: Release, before: Option<&Self>) -> Self {
+        let date = row.last_modified.unwrap_or(row.created_at);
+        let shown_date = before.map_or(date, |before| date.max(before.shown_date + 1));
+        let lists = |listed: &&Listed| IndexKind::of(listed.path.as_str()).is_some();
+        let tables = release.files().iter().filter(lists).map(Listed::checksum).collect();
+        Self { row, release, shown_date, tables }
+    }
+
+    /// The same generation with another row.
+    #[must_use]
+    pub fn with_row(&self, row: store::Generation) -> Self {
+        Self { row, ..self.clone() }
+    }
+
     /// The object of one form of the release file, if upstream published it in that form.
     #[must_use]
     pub const fn object(&self, form: Form) -> Option<Digest> {

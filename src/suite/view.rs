@@ -8,9 +8,10 @@ use arc_swap::ArcSwap;
 use super::channel::Channel;
 use super::generation::Generation;
 use crate::digest::Digest;
+use crate::repo::apt::checksum::Checksum;
 use crate::repo::apt::table::{Expected, Table};
 use crate::repo_path::RepoPath;
-use crate::store::Check;
+use crate::store::{self, Check};
 
 /// The suites of every repository, by the repository's position in the configuration.
 #[derive(Debug)]
@@ -22,10 +23,13 @@ pub struct Suites {
 #[derive(Debug, Clone, Default)]
 pub struct View {
     suites: HashMap<Arc<str>, Suite>,
-    /// What the indices of an archive list, by the archive's root; those of current generations first.
+    /// What the indices of an archive list, by the archive's root: those of current generations first,
+    /// then of older ones, then of none (yet); within each the newest first.
     tables: HashMap<Arc<str>, Vec<Listing>>,
     /// What each channel shows of each suite.
     pinned: HashMap<(Arc<str>, Arc<str>), Arc<Generation>>,
+    /// Tables or generations have changed since the tables were ranked.
+    unranked: bool,
 }
 
 /// A suite that somebody here has asked for.
@@ -39,11 +43,33 @@ pub struct Suite {
     pub check: Check,
 }
 
+impl Suite {
+    /// The newest generation that has this object as a form of its release file.
+    #[must_use]
+    pub fn with_object(&self, digest: &Digest) -> Option<&Arc<Generation>> {
+        let forms = |row: &store::Generation| [row.in_release, row.release, row.release_gpg];
+        let mut all = std::iter::once(&self.current).chain(&self.older);
+        all.find(|generation| forms(&generation.row).contains(&Some(*digest)))
+    }
+}
+
 /// The table of one index.
 #[derive(Debug, Clone)]
 struct Listing {
-    index: Digest,
+    index: Checksum,
     table: Arc<Table>,
+    /// When it was read, in seconds since 1970.
+    since: i64,
+    rank: Rank,
+}
+
+/// Who lists the index of a table; what comes first is believed first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Current,
+    Older,
+    /// No generation, or one that is still being completed.
+    Nobody,
 }
 
 impl Suites {
@@ -65,6 +91,9 @@ impl Suites {
         self.views[repository].rcu(|view| {
             let mut next = View::clone(view);
             change(&mut next);
+            if std::mem::take(&mut next.unranked) {
+                next.rank_tables();
+            }
             next
         });
     }
@@ -100,11 +129,12 @@ impl View {
 
     /// The generation of a suite that `channel` shows. A named channel that has not been pointed at anything
     /// shows the current one; a time before the first generation here shows that one.
+    /// Through `live` it is `given`, where that is some generation that is still here.
     #[must_use]
-    pub fn shown(&self, channel: &Channel, folder: &str) -> Option<&Arc<Generation>> {
+    pub fn shown(&self, channel: &Channel, folder: &str, given: Option<i64>) -> Option<&Arc<Generation>> {
         let suite = self.suites.get(folder)?;
         let shown = match channel {
-            Channel::Live => None,
+            Channel::Live => given.and_then(|id| self.generation(folder, id)),
             Channel::Named(name) => {
                 self.pinned.get(&(Arc::clone(name), Arc::clone(&suite.current.row.suite)))
             }
@@ -116,7 +146,8 @@ impl View {
         Some(shown.unwrap_or(&suite.current))
     }
 
-    /// What some index of the archive lists for a path. Of several answers the newest counts.
+    /// What some index of the archive lists for a path. Of several answers that of a current generation
+    /// counts before others, and then the newest.
     #[must_use]
     pub fn listed(&self, path: &RepoPath) -> Option<Expected> {
         folders(path.as_str()).rev().find_map(|root| {
@@ -124,12 +155,6 @@ impl View {
             let below = path.below(root)?;
             listings.iter().find_map(|listing| listing.table.find(below.as_str()).next())
         })
-    }
-
-    /// Whether any index of the archive at `root` has been read.
-    #[must_use]
-    pub fn knows_archive(&self, path: &RepoPath) -> bool {
-        folders(path.as_str()).any(|root| self.tables.contains_key(root))
     }
 
     /// Makes `generation` current; the one before it becomes older.
@@ -145,6 +170,7 @@ impl View {
             }
         };
         self.suites.insert(folder, Suite { current: generation, older, check });
+        self.unranked = true;
     }
 
     /// Forgets older generations.
@@ -152,12 +178,16 @@ impl View {
         if let Some(suite) = self.suites.get_mut(folder) {
             suite.older.retain(|generation| !gone.contains(&generation.row.id));
         }
+        self.unranked = true;
     }
 
-    /// Replaces the current generation by the same one with more forms of its release file.
-    pub fn replace_current(&mut self, generation: Arc<Generation>) {
+    /// Replaces a generation by the same one with more forms of its release file.
+    pub fn replace(&mut self, generation: &Arc<Generation>) {
         if let Some(suite) = self.suites.get_mut(&generation.row.suite) {
-            suite.current = generation;
+            let mut all = std::iter::once(&mut suite.current).chain(&mut suite.older);
+            if let Some(same) = all.find(|known| known.row.id == generation.row.id) {
+                *same = Arc::clone(generation);
+            }
         }
     }
 
@@ -185,21 +215,58 @@ impl View {
 
     /// Whether the table of this index is here.
     #[must_use]
-    pub fn has_table(&self, root: &str, index: &Digest) -> bool {
+    pub fn has_table(&self, root: &str, index: &Checksum) -> bool {
         self.tables.get(root).is_some_and(|listings| listings.iter().any(|listing| listing.index == *index))
     }
 
-    /// Adds the table of an index, before those that are there: what came last is newest.
-    pub fn add_table(&mut self, root: &Arc<str>, index: Digest, table: Arc<Table>) {
+    /// Adds the table of an index that was read at `now`.
+    pub fn add_table(&mut self, root: &Arc<str>, index: Checksum, table: Arc<Table>, now: i64) {
         if !self.has_table(root, &index) {
-            self.tables.entry(Arc::clone(root)).or_default().insert(0, Listing { index, table });
+            let listing = Listing { index, table, since: now, rank: Rank::Nobody };
+            self.tables.entry(Arc::clone(root)).or_default().insert(0, listing);
+            self.unranked = true;
         }
     }
 
-    /// Forgets the tables of indices that `needed` does not want any more.
-    pub fn retain_tables(&mut self, needed: impl Fn(&Digest) -> bool) {
+    /// Forgets the tables of indices that no generation lists and that were read before `before`: those
+    /// read since may belong to a generation that is being completed.
+    pub fn forget_tables(&mut self, before: i64) {
         for listings in self.tables.values_mut() {
-            listings.retain(|listing| needed(&listing.index));
+            listings.retain(|listing| listing.rank < Rank::Nobody || listing.since >= before);
+        }
+        self.tables.retain(|_, listings| !listings.is_empty());
+    }
+
+    /// Whether [`forget_tables`](Self::forget_tables) would change anything.
+    #[must_use]
+    pub fn has_tables_before(&self, before: i64) -> bool {
+        let mut all = self.tables.values().flatten();
+        all.any(|listing| listing.rank == Rank::Nobody && listing.since < before)
+    }
+
+    /// Sorts the tables by who lists their indices. What became current last is believed first, also
+    /// where it came back to what it had before.
+    fn rank_tables(&mut self) {
+        let mut ranks: HashMap<Checksum, (Rank, i64)> = HashMap::new();
+        for suite in self.suites.values() {
+            let current = std::iter::once((Rank::Current, &suite.current));
+            let all = current.chain(suite.older.iter().map(|older| (Rank::Older, older)));
+            for (rank, generation) in all {
+                for index in &generation.tables {
+                    let new = (rank, -generation.row.id);
+                    let known = ranks.entry(*index).or_insert(new);
+                    *known = new.min(*known);
+                }
+            }
+        }
+        for listings in self.tables.values_mut() {
+            let key = |listing: &Listing| {
+                ranks.get(&listing.index).copied().unwrap_or((Rank::Nobody, -listing.since))
+            };
+            for listing in &mut *listings {
+                listing.rank = key(listing).0;
+            }
+            listings.sort_by_cached_key(key);
         }
     }
 }

@@ -12,9 +12,11 @@ use crate::cache::failure::Failure;
 use crate::cache::flight::{End, Head};
 use crate::cache::lookup::key_of;
 use crate::cache::policy::{self, NotStored};
+use crate::cache::serve::checksum_key;
 use crate::cache::validators::{Validators, digest_tag, stream_tag};
 use crate::clock;
 use crate::digest::Digest;
+use crate::outcome::Class;
 use crate::repo::PathClass;
 use crate::repo::apt::checksum::{Checksum, Sha512Hasher};
 use crate::repo_path::RepoPath;
@@ -36,7 +38,10 @@ impl Fill {
         for place in &self.goal.places {
             match self.attempt_at(index, place, transfer).await {
                 // The next place may have it: its plain name, where it is not published by its hash.
-                Step::Next(failure @ (Failure::NotFound { .. } | Failure::Changed { .. })) => {
+                // Some stores of files refuse what they do not have.
+                Step::Next(
+                    failure @ (Failure::NotFound { .. } | Failure::Changed { .. } | Failure::Refused { .. }),
+                ) => {
                     last = Some(failure);
                 }
                 step => return step,
@@ -307,6 +312,9 @@ impl Fill {
             return self.damaged(transfer, from.map(|(this, _)| this.index)).await;
         }
         let size = transfer.written();
+        // Whoever has read an index to its end may ask for what it lists: from here on that waits until
+        // the index has been read here, too.
+        let built = self.goal.known.as_ref().map(|known| (known, cache.building.begin()));
         self.flight.complete(size);
         let now = self.unix_now();
         let PartialMeta { etag, last_modified, content_type, upstream, .. } = transfer.meta().clone();
@@ -315,7 +323,8 @@ impl Fill {
             serde_json::to_string(&policy::rules(headers, this.asked).ok()?).ok()
         };
         let policy = self.goal.mark().or_else(rules);
-        let provisional = last_modified.map(|date| self.provisional(date)).filter(|_| self.goal.checksum.is_some());
+        let provisional =
+            last_modified.map(|date| self.provisional(date)).filter(|_| self.goal.checksum.is_some());
         let meta = EntryMeta {
             digest,
             size,
@@ -346,8 +355,17 @@ impl Fill {
         entry.validators.other_last_modified = provisional;
         let entry = Arc::new(entry);
         cache.open.insert(key, Arc::clone(&entry));
-        if let Some(known) = &self.goal.known {
-            self.cache.learn_later(&self.resource.repository, known, digest);
+        if let Some((known, built)) = built {
+            if let checksum @ Checksum::Sha512(_) = &known.expected.checksum {
+                let name = checksum_key(&self.resource.repository, checksum);
+                if let Err(error) = cache.parts.store.put_entry(name, entry.meta.clone()).await {
+                    tracing::warn!(%error, path = %known.places[0], "the checksum of an object cannot be noted");
+                }
+            }
+            if self.flight.class == Class::Client {
+                self.cache.note_use(&self.resource, known);
+            }
+            self.cache.learn_later(&self.resource.repository, known, digest, built);
         }
         Step::Done(End::Committed(entry))
     }

@@ -23,12 +23,16 @@ use crate::repo::{Repository, Resource};
 use crate::repo_path::RepoPath;
 use crate::store::{Check, NewGeneration, Store};
 use crate::suite::{Generation, Known, known_index};
+use crate::upstream::Backoff;
 
 /// Indices of a new generation that are fetched at the same time.
 const AT_ONCE: usize = 4;
 
 /// Bytes that an index may have unpacked where its release file does not say.
 const UNPACKED: u64 = 2 << 30;
+
+/// How long the table of an index stays that no generation lists (yet), in seconds.
+const TABLES_FOR: i64 = 3600;
 
 /// Indices that are being read into tables. Requests for packages wait for them.
 #[derive(Debug)]
@@ -41,7 +45,8 @@ impl Default for Building {
 }
 
 impl Building {
-    fn begin(self: &Arc<Self>) -> Built {
+    /// One more, until the value is dropped.
+    pub(in crate::cache) fn begin(self: &Arc<Self>) -> Built {
         self.0.send_modify(|count| *count += 1);
         Built(Arc::clone(self))
     }
@@ -59,7 +64,7 @@ impl Building {
 }
 
 /// One table in the making.
-struct Built(Arc<Building>);
+pub(in crate::cache) struct Built(Arc<Building>);
 
 impl Drop for Built {
     fn drop(&mut self) {
@@ -75,15 +80,46 @@ impl Cache {
         folder: &RepoPath,
     ) -> Result<(), Failure> {
         let current = self.current(repository, folder);
+        let mut backoff = Backoff::new(self.0.parts.retries);
+        let failure = loop {
+            match self.ask_all(repository, folder, current.as_deref()).await {
+                Ok(()) => return Ok(()),
+                Err(failure) if current.is_none() && failure.is_transient() => match backoff.next() {
+                    Some(pause) => tokio::time::sleep(pause).await,
+                    None => break failure,
+                },
+                Err(failure) => break failure,
+            }
+        };
+        if current.is_some() {
+            let problem = failure.to_string();
+            tracing::warn!(repo = %repository.name(), suite = %folder, %problem, "the suite stays as it is");
+            self.note_check(repository, folder, Some(problem)).await;
+        }
+        Err(failure)
+    }
+
+    /// Asks one upstream after the other until one has a state that may be served.
+    async fn ask_all(
+        &self,
+        repository: &Arc<Repository>,
+        folder: &RepoPath,
+        current: Option<&Generation>,
+    ) -> Result<(), Failure> {
+        // What the disk has lost, upstream must send although it has not changed.
+        let whole = match current {
+            Some(current) => self.is_whole(current).await.then_some(current),
+            None => None,
+        };
         let mut failure = Failure::Unreachable("no upstream is configured".into());
         for mirror in self.mirrors(repository.index).order(Instant::now()) {
-            match self.ask_release(repository, folder, mirror, current.as_deref()).await {
+            match self.ask_release(repository, folder, mirror, whole).await {
                 Ok(Found::Same) => {
                     self.note_check(repository, folder, None).await;
                     return Ok(());
                 }
                 Ok(Found::New(published, verified)) => {
-                    match self.consider(repository, folder, *published, verified, current.as_deref()).await {
+                    match self.consider(repository, folder, *published, verified, current).await {
                         Ok(()) => return Ok(()),
                         Err(why) => failure = why,
                     }
@@ -91,12 +127,16 @@ impl Cache {
                 Err(why) => failure = why,
             }
         }
-        if current.is_some() {
-            let problem = failure.to_string();
-            tracing::warn!(repo = %repository.name(), suite = %folder, %problem, "the suite stays as it is");
-            self.note_check(repository, folder, Some(problem)).await;
-        }
         Err(failure)
+    }
+
+    /// Whether every form of the release file that the generation has is in the store.
+    async fn is_whole(&self, generation: &Generation) -> bool {
+        let row = &generation.row;
+        let forms = [row.in_release, row.release, row.release_gpg].into_iter().flatten();
+        let (store, forms) = (self.0.parts.store.clone(), forms.collect::<Vec<_>>());
+        let here = move || forms.iter().all(|form| matches!(store.object(form), Ok(Some(_))));
+        tokio::task::spawn_blocking(here).await.unwrap_or(true)
     }
 
     pub(in crate::cache) fn current(
@@ -128,27 +168,68 @@ impl Cache {
             return Err(unfit(objection.to_string()));
         }
         let signers = good(&signers);
-        if let Some(current) = current
-            && !signers.is_empty()
-            && !current.row.signers.is_empty()
-            && !signers.iter().any(|signer| current.row.signers.contains(signer))
-        {
-            // Both keys are in the keyring that the administrator chose, so this is news, not an attack.
-            self.0.parts.metrics.verify_failure(repository.name(), "signing-key-changed");
-            tracing::warn!(repo = %repository.name(), suite = %folder, before = ?current.row.signers, now = ?signers,
-                "the suite is signed by another key");
+        if let Some(current) = current {
+            let keyring = &self.0.keyrings[repository.index];
+            if !keyring.is_same_signer(&current.row.signers, &signers, self.0.parts.clock.now()) {
+                self.0.parts.metrics.verify_failure(repository.name(), "signing-key-changed");
+                tracing::warn!(repo = %repository.name(), suite = %folder, before = ?current.row.signers, now = ?signers,
+                    "the suite is signed by another key");
+                return Err(unfit(
+                    "it is signed by another key than the one that is served, which is still \
+                    in the keyring; if this is right, remove the old key there"
+                        .to_owned(),
+                ));
+            }
+            if release == current.release && self.is_same(current, &published, &text) {
+                // An upstream that does not know, or does not tell, that nothing has changed.
+                self.put_form(published.form).await?;
+                self.note_check(repository, folder, None).await;
+                return Ok(());
+            }
         }
-        self.complete(repository, folder, &release).await?;
-        self.adopt(repository, folder, published, text, release, signers).await
+        let indices = self.complete(repository, folder, &release).await?;
+        self.adopt(repository, folder, (published, text), release, (signers, indices)).await
     }
 
-    /// Fetches every index of the new generation that is used here and not in the store yet.
+    /// Whether what was published is what the generation has, byte for byte.
+    fn is_same(&self, current: &Generation, published: &Published, text: &[u8]) -> bool {
+        let row = &current.row;
+        let is = |known: Option<Digest>, bytes: &[u8]| known == Some(Digest::of(bytes));
+        row.text == Digest::of(text)
+            && match &published.form {
+                Bytes::Inline(bytes) => is(row.in_release, bytes),
+                Bytes::Pair(release, None) => is(row.release, release) && row.release_gpg.is_none(),
+                Bytes::Pair(release, Some(signature)) => {
+                    is(row.release, release) && is(row.release_gpg, signature)
+                }
+            }
+    }
+
+    /// Stores the files of a release file: `InRelease`, `Release`, `Release.gpg`.
+    pub(super) async fn put_form(&self, form: Bytes) -> Result<[Option<Digest>; 3], Failure> {
+        let put = async |bytes: Option<Vec<u8>>| match bytes {
+            Some(bytes) => self.put(bytes).await.map(Some),
+            None => Ok(None),
+        };
+        Ok(match form {
+            Bytes::Inline(bytes) => [put(Some(bytes)).await?, None, None],
+            Bytes::Pair(release, signature) => [None, put(Some(release)).await?, put(signature).await?],
+        })
+    }
+
+    async fn put(&self, bytes: Vec<u8>) -> Result<Digest, Failure> {
+        let put = self.0.parts.store.put_object(bytes).await;
+        put.map(|blob| blob.digest).map_err(|error| Failure::store(&error))
+    }
+
+    /// Fetches every index of the new generation that is used here and not in the store yet, and gives
+    /// them all.
     async fn complete(
         &self,
         repository: &Arc<Repository>,
         folder: &RepoPath,
         release: &Release,
-    ) -> Result<(), Failure> {
+    ) -> Result<Vec<Digest>, Failure> {
         let used = self.used(repository, folder).await?;
         let places = release.acquire_by_hash;
         let wanted = used
@@ -158,11 +239,12 @@ impl Cache {
         let mut fetched = futures_util::stream::iter(wanted.collect::<Vec<_>>())
             .map(|known| self.obtain(repository, known))
             .buffer_unordered(AT_ONCE);
-        while let Some(result) = fetched.next().await {
-            result?;
+        let mut indices = Vec::new();
+        while let Some(index) = fetched.next().await {
+            indices.push(index?);
         }
         self.0.building.done().await;
-        Ok(())
+        Ok(indices)
     }
 
     async fn used(&self, repository: &Arc<Repository>, folder: &RepoPath) -> Result<Vec<Arc<str>>, Failure> {
@@ -176,39 +258,26 @@ impl Cache {
     }
 
     /// Has an index fetched, checked, stored and read, whatever is here of it already.
-    async fn obtain(&self, repository: &Arc<Repository>, known: Known) -> Result<(), Failure> {
-        let Some(place) = known.places.last() else { return Ok(()) };
-        let resource = Resource::new(Arc::clone(repository), place.clone(), None);
+    async fn obtain(&self, repository: &Arc<Repository>, known: Known) -> Result<Digest, Failure> {
+        let Some((folder, path)) = &known.index else { return Err(Failure::Stopping) };
+        let resource = Resource::new(Arc::clone(repository), folder.child(path.as_str()), None);
         let entry = self.have(&resource, &known, Class::Refresh).await?;
         self.learn(repository, &known, entry.meta.digest).await;
-        Ok(())
+        Ok(entry.meta.digest)
     }
 
     async fn adopt(
         &self,
         repository: &Arc<Repository>,
         folder: &RepoPath,
-        published: Published,
-        text: Vec<u8>,
+        (published, text): (Published, Vec<u8>),
         release: Release,
-        signers: Vec<String>,
+        (signers, indices): (Vec<String>, Vec<Digest>),
     ) -> Result<(), Failure> {
         let store = &self.0.parts.store;
-        let put = async |bytes: Vec<u8>| {
-            store.put_object(bytes).await.map(|blob| blob.digest).map_err(|error| Failure::store(&error))
-        };
-        let text = put(text).await?;
+        let text = self.put(text).await?;
         let Published { form, etag, last_modified, upstream } = published;
-        let (in_release, plain, signature) = match form {
-            Bytes::Inline(bytes) => (Some(put(bytes).await?), None, None),
-            Bytes::Pair(release, signature) => {
-                let signature = match signature {
-                    Some(signature) => Some(put(signature).await?),
-                    None => None,
-                };
-                (None, Some(put(release).await?), signature)
-            }
-        };
+        let [in_release, plain, signature] = self.put_form(form).await?;
         let now = self.0.parts.clock.unix();
         let new = NewGeneration {
             repo: Arc::clone(repository.name()),
@@ -224,12 +293,11 @@ impl Cache {
             valid_until: release.valid_until,
             signers,
         };
-        let used = self.used(repository, folder).await?;
-        let held = used.iter().filter_map(|path| release.find(path)?.checksum().sha256()).collect();
-        let row = store.adopt(new, held).await.map_err(|error| Failure::store(&error))?;
+        let row = store.adopt(new, indices).await.map_err(|error| Failure::store(&error))?;
         tracing::info!(repo = %repository.name(), suite = %folder, generation = row.id, "a new generation is current");
         let check = self.checked(repository, folder, None);
-        let generation = Arc::new(Generation { row, release });
+        let before = self.current(repository, folder);
+        let generation = Arc::new(Generation::new(row, release, before.as_deref()));
         self.0.suites.change(repository.index, |view| view.adopt(Arc::clone(&generation), check.clone()));
         self.save_check(check).await;
         Ok(())
@@ -265,9 +333,14 @@ impl Cache {
         }
     }
 
-    /// [`learn`](Self::learn) on a task of its own; from now on requests for packages wait for it.
-    pub(in crate::cache) fn learn_later(&self, repository: &Arc<Repository>, known: &Known, digest: Digest) {
-        let built = self.0.building.begin();
+    /// [`learn`](Self::learn) on a task of its own, with which `built` ends.
+    pub(in crate::cache) fn learn_later(
+        &self,
+        repository: &Arc<Repository>,
+        known: &Known,
+        digest: Digest,
+        built: Built,
+    ) {
         let (cache, repository, known) = (self.clone(), Arc::clone(repository), known.clone());
         self.0.parts.tasks.spawn(async move {
             cache.learn(&repository, &known, digest).await;
@@ -275,34 +348,36 @@ impl Cache {
         });
     }
 
-    /// Reads what an index lists into a table, unless that has been done. The index is in the store.
+    /// Reads what an index lists into a table, unless that has been done, and holds it for the generation
+    /// that is current. The index is in the store.
     pub(in crate::cache) async fn learn(&self, repository: &Arc<Repository>, known: &Known, digest: Digest) {
         let Some((folder, path)) = &known.index else { return };
-        let Some(generation) = self.current(repository, folder) else {
-            return self.learn_table(repository, folder, path, digest).await;
-        };
-        if generation
-            .release
-            .find(path.as_str())
-            .is_some_and(|listed| listed.checksum().sha256() == Some(digest))
-            && let Err(error) = self.0.parts.store.hold(generation.row.id, vec![digest]).await
+        if let Some(generation) = self.current(repository, folder)
+            && let Some(listed) = generation.release.find(path.as_str())
+            && listed.checksum() == known.expected.checksum
         {
-            tracing::warn!(%error, "an index cannot be held");
+            self.hold(generation.row.id, digest).await;
         }
-        self.learn_table(repository, folder, path, digest).await;
+        self.learn_table(repository, known, digest).await;
     }
 
-    async fn learn_table(
-        &self,
-        repository: &Arc<Repository>,
-        folder: &RepoPath,
-        path: &RepoPath,
-        digest: Digest,
-    ) {
+    /// Keeps an index from eviction; the catalog is told once.
+    async fn hold(&self, generation: i64, index: Digest) {
+        if self.0.held.get(&(generation, index)).is_some() {
+            return;
+        }
+        match self.0.parts.store.hold(generation, vec![index]).await {
+            Ok(()) => self.0.held.insert((generation, index), ()),
+            Err(error) => tracing::warn!(%error, "an index cannot be held"),
+        }
+    }
+
+    async fn learn_table(&self, repository: &Arc<Repository>, known: &Known, digest: Digest) {
+        let Some((folder, path)) = &known.index else { return };
         let Some((kind, _)) = IndexKind::of(path.as_str()) else { return };
-        let roots = archive_roots(folder, kind);
+        let (roots, checksum) = (archive_roots(folder, kind), known.expected.checksum);
         let view = self.0.suites.view(repository.index);
-        if roots.iter().all(|root| view.has_table(root, &digest)) {
+        if roots.iter().all(|root| view.has_table(root, &checksum)) {
             return;
         }
         drop(view);
@@ -311,10 +386,10 @@ impl Cache {
         let table = tokio::task::spawn_blocking(move || table(&store, &whole, kind, &digest)).await;
         match table {
             Ok(Ok(table)) => {
-                let table = Arc::new(table);
+                let (table, now) = (Arc::new(table), self.0.parts.clock.unix());
                 self.0.suites.change(repository.index, |view| {
                     for root in &roots {
-                        view.add_table(root, digest, Arc::clone(&table));
+                        view.add_table(root, checksum, Arc::clone(&table), now);
                     }
                 });
             }
@@ -326,7 +401,7 @@ impl Cache {
         drop(built);
     }
 
-    /// Drops generations that were superseded long ago.
+    /// Drops generations that were superseded long ago, and tables that no generation needs.
     pub(super) async fn forget_generations(&self, repository: &Arc<Repository>) {
         let oldest = self.0.parts.clock.unix() - KEPT;
         let view = self.0.suites.view(repository.index);
@@ -344,6 +419,10 @@ impl Cache {
                 Ok(()) => self.0.suites.change(repository.index, |view| view.drop_older(folder, &gone)),
                 Err(error) => tracing::warn!(%error, "old generations cannot be dropped"),
             }
+        }
+        let before = self.0.parts.clock.unix() - TABLES_FOR;
+        if self.0.suites.view(repository.index).has_tables_before(before) {
+            self.0.suites.change(repository.index, |view| view.forget_tables(before));
         }
     }
 }
