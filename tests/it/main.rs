@@ -28,6 +28,7 @@ mod real_apt;
 mod requests;
 mod resumes;
 mod seeing;
+mod suites;
 mod support_apt;
 mod support_origin;
 mod support_repository;
