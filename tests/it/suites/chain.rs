@@ -77,8 +77,8 @@ enum Target {
 
 /// What is published in these tests, with indices large enough to stream before they are checked.
 fn publication(setup: &Setup) -> Publication {
-    let packages = (0..900).map(|number| Package::new(&format!("filler{number}"), "1").payload_size(16));
-    setup.first().packages(packages).compressions(&[Compression::None, Compression::Gzip]).publish()
+    let long = "long".repeat(30_000);
+    setup.first().package(Package::new("filler", "1").field("Tag", &long).description(&long)).compressions(&[Compression::None, Compression::Gzip]).publish()
 }
 
 const INDEX: &str = "main/binary-amd64/Packages";
@@ -123,11 +123,10 @@ async fn a_lie_reaches_nobody_whole(
         origin.route("/login", Reply::portal());
     }
     let (paths, good) = target.paths(&published);
-    let other = publication(&setup);
     let other = match (target, lie) {
-        (Target::Package, _) => other.deb("hello_2.10-1_amd64.deb"),
+        (Target::Package, _) => published.deb("hello_2.10-1_amd64.deb"),
         (_, Lie::OldFile) => setup.first().publish().bytes(&format!("dists/noble/{PACKAGES}")),
-        _ => other.bytes(&format!("dists/noble/{}", "main/i18n/Translation-en")),
+        _ => published.bytes(&format!("dists/noble/{}", "main/i18n/Translation-en")),
     };
     assert_eq!(setup.get(IN_RELEASE).await.status, 200);
     if matches!(target, Target::Package) {

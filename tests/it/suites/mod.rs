@@ -19,7 +19,6 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::fragments::QUICK;
 use crate::support::apt::{Apt, Source};
 use crate::support::client::{Response, get};
 use crate::support::origin::Origin;
@@ -30,6 +29,10 @@ use crate::support::{PATIENCE, sha256};
 const IN_RELEASE: &str = "/u/dists/noble/InRelease";
 const PACKAGES: &str = "main/binary-amd64/Packages.xz";
 const TRANSLATION: &str = "main/i18n/Translation-en.xz";
+
+/// Time limits: what upstream does not do is noticed soon, and desktops wait until it is.
+const LIMITS: &str = "[upstream]\nconnect_timeout = \"2 s\"\nidle_timeout = \"1 s\"\npatience = \"20 s\"\n\
+    retries = 2\n";
 
 /// Longer than a suite is served unchecked.
 const STALE: Duration = Duration::from_mins(11);
@@ -119,7 +122,7 @@ impl Setup {
 /// A configuration with a repository `u` of these origins that trusts these keyrings.
 fn fragment(origins: &[&Origin], keyrings: &[PathBuf]) -> String {
     let urls: Vec<_> = origins.iter().map(|origin| origin.url("/u")).collect();
-    format!("{QUICK}[[repo]]\nname = \"u\"\nkind = \"apt\"\nupstreams = {urls:?}\nkeyring = {keyrings:?}\n")
+    format!("{LIMITS}[[repo]]\nname = \"u\"\nkind = \"apt\"\nupstreams = {urls:?}\nkeyring = {keyrings:?}\n")
 }
 
 /// Two packages in a suite, indices compressed, unsigned.

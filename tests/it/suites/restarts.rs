@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{IN_RELEASE, PACKAGES, STALE, Setup, TRANSLATION, by_hash, consistent, fragment, noble};
-use crate::support::client::get;
+use crate::support::client::{Connection, get, request};
 use crate::support::gate::Gate;
 use crate::support::origin::{Origin, Reply};
 use crate::support::repository::{Key, Package, day};
@@ -105,9 +105,16 @@ async fn a_program_that_is_killed_in_mid_change_comes_back_with_what_it_had() {
     let bytes = second.bytes(&format!("dists/noble/{PACKAGES}"));
     // Longer than the idle limit: the transfer breaks and is tried again, for as long as we look.
     origin.route(&path, Reply::ok(bytes.clone()).pause_after(10, &gate));
-    assert_eq!(get(server.address(), IN_RELEASE, &[]).await.body, before);
+    let address = server.address();
+    let waiting = tokio::spawn(async move {
+        let mut desktop = Connection::open(address).await;
+        desktop.send(request(address, "GET", IN_RELEASE, &[])).await;
+        // It is killed before it answers.
+        let _ = desktop.head().await;
+    });
     gate.reached_by(1).await;
     server.kill();
+    waiting.await.expect("a desktop");
     origin.stop().await;
     server.start_again().await;
     assert_eq!(consistent(server.address(), &[PACKAGES, TRANSLATION]).await, before);

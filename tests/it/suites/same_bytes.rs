@@ -1,7 +1,6 @@
 //! Bytes that are known by hash are one thing, whoever publishes them; a name is not.
 
-use super::{IN_RELEASE, PACKAGES, RETRY, STALE, Setup, TRANSLATION, by_hash, consistent, noble};
-use crate::fragments::QUICK;
+use super::{IN_RELEASE, LIMITS, PACKAGES, RETRY, STALE, Setup, TRANSLATION, by_hash, consistent, noble};
 use crate::support::client::get;
 use crate::support::origin::Origin;
 use crate::support::repository::{Key, Package, Publication, Repository, day};
@@ -22,7 +21,7 @@ fn with(setup: &Setup, number: u64, package: Package) -> Publication {
 async fn two_repositories_that_publish_the_same_package_cost_one_transfer() {
     let (key, origin, keyrings) = (Key::generate("Both"), Origin::start().await, super::Keyrings::new());
     let keyring = keyrings.write("both.gpg", &key.keyring());
-    let mut text = QUICK.to_owned();
+    let mut text = LIMITS.to_owned();
     for name in ["archive", "security"] {
         let suite = Repository::new("noble").package(Package::new("nano", "7.2-1").payload_size(100_000));
         suite.field("Label", name).signed_by(&key).publish().to(&origin, &format!("/{name}"));
@@ -80,7 +79,7 @@ async fn a_generation_that_is_not_shown_does_not_change_what_a_name_means() {
     setup.server.clock().advance(STALE);
     setup.get(IN_RELEASE).await;
     setup.origin().wait_for(&by_hash(&release, PACKAGES), 1).await;
-    setup.origin().wait_for(&translation, 2).await;
+    setup.origin().wait_for(&translation, 1).await;
     assert_eq!(consistent(setup.server.address(), &[PACKAGES, TRANSLATION]).await, before);
     assert_eq!(setup.get(&path).await.body, first.bytes(NANO));
     second.to(setup.origin(), "/u");

@@ -4,8 +4,10 @@ use bytes::Bytes;
 use rstest::rstest;
 use serde_json::Value;
 
-use super::{IN_RELEASE, Keyrings, PACKAGES, STALE, Setup, by_hash, consistent, fragment, noble, objects};
-use crate::fragments::{QUICK, apt};
+use super::{
+    IN_RELEASE, Keyrings, LIMITS, PACKAGES, STALE, Setup, by_hash, consistent, fragment, noble, objects,
+};
+use crate::fragments::apt;
 use crate::support::apt::{Apt, Source};
 use crate::support::client::{get, get_from};
 use crate::support::origin::{Origin, Reply};
@@ -228,7 +230,7 @@ async fn the_other_form_of_a_release_file_is_fetched_when_somebody_wants_it() {
 fn https(origin: &Origin, authority: &std::path::Path) -> String {
     let url = origin.url("/u").replace("127.0.0.1", "localhost");
     format!(
-        "{QUICK}ca = {authority:?}\n[[repo]]\nname = \"u\"\nkind = \"apt\"\nupstreams = [\"{url}\"]\ntrust = \"https\"\n"
+        "{LIMITS}ca = {authority:?}\n[[repo]]\nname = \"u\"\nkind = \"apt\"\nupstreams = [\"{url}\"]\ntrust = \"https\"\n"
     )
 }
 
@@ -251,12 +253,14 @@ async fn an_https_upstream_is_trusted_for_its_certificate(#[case] signed: bool) 
     // apt itself warns of a trusted source without signatures, not of anything else.
     assert!(run.code == 0 && !run.stderr.contains("Failed"), "{}", run.stderr);
     apt.download(&["nano"]).await.assert_ok();
-    let index = published.bytes(&format!("dists/noble/{PACKAGES}"));
-    let mut wrong = index.to_vec();
+    let unread = "main/binary-amd64/Packages.gz";
+    let mut wrong = published.bytes(&format!("dists/noble/{unread}")).to_vec();
     wrong[40] ^= 1;
-    origin.route(&format!("/u/dists/noble/{}", PACKAGES.replace(".xz", ".gz")), Reply::ok(wrong));
-    let answer = get(server.address(), "/u/dists/noble/main/binary-amd64/Packages.gz", &[]).await;
-    assert!(answer.status == 503 || !answer.is_complete());
+    let named = by_hash(&published.bytes("dists/noble/Release"), unread);
+    for path in [&named, &format!("/u/dists/noble/{unread}")] {
+        origin.route(path, Reply::ok(wrong.clone()));
+    }
+    assert_eq!(get(server.address(), &named, &[]).await.status, 503);
 }
 
 #[tokio::test]
