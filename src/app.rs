@@ -18,15 +18,18 @@ use crate::cache::{self, Cache, FlightStatus};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::repo::Repositories;
-use crate::server::{self, Server, admin};
+use crate::server::{self, AccessLog, Server, admin};
 use crate::status::{self, Status};
 use crate::store::Store;
 use crate::tasks::Tasks;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Lines, Metrics};
 use crate::upstream::{Client, MirrorStatus};
 
 /// How long flights and other background work may take to notice a shutdown.
 const TASK_GRACE: Duration = Duration::from_secs(5);
+
+/// How long the access log's reader may take for the last lines.
+const LOG_GRACE: Duration = Duration::from_secs(2);
 
 /// Pause between start-up and the first search for files that nothing refers to, so that it does not
 /// compete with the morning's first desktops.
@@ -43,6 +46,8 @@ pub struct App {
     state: admin::AdminState,
     store: Store,
     tasks: Tasks,
+    /// The access log.
+    lines: Lines,
 }
 
 impl App {
@@ -93,8 +98,11 @@ impl App {
         tokio::task::spawn_blocking(move || restored.restore()).await?.context("reading the suites")?;
         tasks.spawn(cache.clone().tend_suites());
         let admin_config = config.server.admin;
+        let lines = Lines::start(std::io::stderr()).context("the access log's thread")?;
+        let access_log = AccessLog { lines: lines.clone(), format: config.log.format };
         let server = Server::bind(server::Parts {
             config: config.server,
+            access_log: Some(access_log),
             repositories: Arc::clone(&repositories),
             cache: cache.clone(),
             metrics: metrics.clone(),
@@ -119,7 +127,7 @@ impl App {
         };
         let state =
             admin::AdminState { status: Arc::new(move || facts.status()), metrics, ready: Arc::default() };
-        Ok(Self { server, admin, admin_address, state, store, tasks })
+        Ok(Self { server, admin, admin_address, state, store, tasks, lines })
     }
 
     /// Where clients are served, with the ports that the system chose.
@@ -140,7 +148,7 @@ impl App {
     /// # Errors
     /// A part ended that should not have.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { server, admin, admin_address, state, store, tasks } = self;
+        let Self { server, admin, admin_address, state, store, tasks, lines } = self;
         let stop = CancellationToken::new();
         let admin_stop = tasks.clone();
         let router = admin::router(state.clone());
@@ -176,7 +184,11 @@ impl App {
         if left > 0 {
             tracing::warn!(tasks = left, "did not end in time");
         }
-        tokio::task::spawn_blocking(move || store.close()).await.context("closing the store")?;
+        let closing = tokio::task::spawn_blocking(move || {
+            store.close();
+            lines.finish(LOG_GRACE);
+        });
+        closing.await.context("closing the store")?;
         tracing::info!("ended");
         Ok(())
     }

@@ -123,7 +123,7 @@ pub struct Requests {
     pub revalidated: u64,
     /// Answered from the store although upstream could not confirm the copy.
     pub stale: u64,
-    /// Passed through without being kept.
+    /// Answered past the store: passed through from upstream, or a page of the server's own.
     pub passed: u64,
     /// Refused or failed.
     pub error: u64,

@@ -1,11 +1,14 @@
 //! A stored answer held open: what a hit needs, without database or file system look-up.
 
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use http_cache_semantics::CachePolicy;
 
 use super::validators::{Validators, digest_tag, stream_tag};
 use crate::store::{Blob, EntryMeta};
 
-/// What is kept under one name, with its file open. Immutable; a new state replaces it.
+/// What is kept under one name, with its file open. Immutable but for the note of its last hashing; a new
+/// state replaces it.
 #[derive(Debug)]
 pub struct Entry {
     /// What the catalog says.
@@ -16,7 +19,12 @@ pub struct Entry {
     pub validators: Validators,
     /// The caching rules that came with it, where they govern it (RFC 9111).
     pub policy: Option<CachePolicy>,
+    /// When the bytes were last hashed, in seconds since 1970; [`NEVER`] if that is not known.
+    verified_at: AtomicI64,
 }
+
+/// No time at all.
+const NEVER: i64 = i64::MIN;
 
 impl Entry {
     /// Puts the parts together. Caching rules that cannot be read any more count as stale.
@@ -29,6 +37,16 @@ impl Entry {
             other_last_modified: None,
         };
         let policy = meta.policy.as_deref().and_then(|json| serde_json::from_str(json).ok());
-        Self { meta, blob, validators, policy }
+        Self { meta, blob, validators, policy, verified_at: AtomicI64::new(NEVER) }
+    }
+
+    /// When the bytes were last found to be right (seconds since 1970), as far as this entry knows.
+    pub(super) fn verified_at(&self) -> Option<i64> {
+        Some(self.verified_at.load(Ordering::Relaxed)).filter(|at| *at != NEVER)
+    }
+
+    /// Notes that they were.
+    pub(super) fn set_verified_at(&self, at: i64) {
+        self.verified_at.store(at, Ordering::Relaxed);
     }
 }

@@ -8,6 +8,7 @@
 //! Dropping the future (a shutdown) keeps the partial file, which a later flight resumes.
 
 mod attempt;
+mod commit;
 mod request;
 mod transfer;
 
@@ -62,9 +63,19 @@ impl Fill {
     pub(super) async fn run(mut self) {
         let landing = Unfinished { cache: self.cache.clone(), flight: Arc::clone(&self.flight), end: None };
         let tasks = self.cache.0.parts.tasks.clone();
-        let end = tokio::select! {
-            end = self.fly() => end,
-            () = tasks.stopping() => End::Failed(Failure::Stopping),
+        let flight = Arc::clone(&self.flight);
+        let end = {
+            let flying = self.fly();
+            tokio::pin!(flying);
+            tokio::select! {
+                end = &mut flying => end,
+                // What clients have whole is made durable before the end.
+                () = tasks.stopping() => if flight.is_complete() {
+                    flying.await
+                } else {
+                    End::Failed(Failure::Stopping)
+                },
+            }
         };
         let again = matches!(end, End::Failed(Failure::Damaged { .. })) && self.another_may_have_it();
         landing.finish(end);

@@ -13,6 +13,7 @@ use super::fill::Fill;
 use super::flight::{End, Flight, FlightStatus};
 use super::goal::{Goal, Liars};
 use super::policy::{self, Decision};
+use super::recheck::Rechecks;
 use super::refresh::{Building, Refreshes};
 use super::serve::flight_key;
 use crate::clock::Clock;
@@ -20,7 +21,7 @@ use crate::digest::Digest;
 use crate::outcome::Class;
 use crate::repo::apt::signature::Keyring;
 use crate::repo::{PathClass, Repositories, Resource};
-use crate::store::{EntryKey, Store};
+use crate::store::{self, EntryKey, Store};
 use crate::suite::Suites;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -96,6 +97,7 @@ pub(super) struct Inner {
     /// Indices that are held for a generation, by its number.
     pub(super) held: Memory<(i64, Digest), ()>,
     pub(super) building: Arc<Building>,
+    pub(super) rechecks: Rechecks,
 }
 
 impl Cache {
@@ -125,6 +127,7 @@ impl Cache {
             unrefreshed: Memory::new(REMEMBERED),
             held: Memory::new(REMEMBERED),
             building: Arc::default(),
+            rechecks: Rechecks::default(),
         }));
         let hooked = Arc::downgrade(&cache.0);
         cache.0.parts.store.on_evict(Box::new(move |keys| {
@@ -169,7 +172,13 @@ impl Cache {
             let Some(blob) = inner.parts.store.object(&meta.digest)? else { return Ok(None) };
             // A flight may have stored something newer meanwhile: what is there first stays.
             let entry = Arc::new(Entry::new(meta, blob));
-            inner.open.get_or_insert_with(&wanted, || Ok(entry)).map(Some)
+            let entry = inner.open.get_or_insert_with(&wanted, || Ok::<_, store::Error>(entry))?;
+            // Evicted before it was held open here, so that nobody would tell us: it serves this request,
+            // and gives its space back then.
+            if entry.blob.is_unlinked() {
+                inner.open.remove(&wanted);
+            }
+            Ok(Some(entry))
         })
         .await
         .map_err(|_| Failure::Stopping)?;

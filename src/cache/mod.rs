@@ -23,6 +23,7 @@ mod flight;
 mod goal;
 mod lookup;
 mod policy;
+mod recheck;
 mod refresh;
 mod serve;
 mod validators;

@@ -15,7 +15,7 @@ use super::failure::Failure;
 use super::flight::{End, Flight, Landing};
 use super::goal::Goal;
 use super::lookup::{Cache, key_of};
-use super::policy::{self, Decision};
+use super::policy::{self, Decision, NotStored};
 use super::refresh::Refreshed;
 use crate::digest::Digest;
 use crate::outcome::{Class, Outcome};
@@ -37,6 +37,28 @@ impl Cache {
     /// Answers a request of `client` for `resource` as `channel` shows it. With `head_only` a
     /// body that is neither here nor on its way is not fetched just to describe it.
     pub async fn serve(
+        &self,
+        resource: &Resource,
+        channel: &Channel,
+        client: IpAddr,
+        head_only: bool,
+    ) -> Answer {
+        let mut answer = self.answer(resource, channel, client, head_only).await;
+        if head_only {
+            return answer;
+        }
+        // Once more for a copy that turned out damaged. What has just come is not hashed again, so that a
+        // second damage means a disk that changes what it is given.
+        for _ in 0..2 {
+            match self.recheck(resource, answer).await {
+                Some(answer) => return answer,
+                None => answer = self.answer(resource, channel, client, head_only).await,
+            }
+        }
+        Answer::Failed(Failure::Damaged { upstream: "the disk of this server".into() })
+    }
+
+    async fn answer(
         &self,
         resource: &Resource,
         channel: &Channel,
@@ -127,7 +149,7 @@ impl Cache {
                     // It belongs to the text that was given a moment ago.
                     return Ok(Resolved::Head { digest, freshness: Freshness::Fresh, outcome: Outcome::Hit });
                 }
-                let (freshness, outcome) = self.recheck(repository, &folder, channel).await;
+                let (freshness, outcome) = self.ask_again(repository, &folder, channel).await;
                 // The refresh may have switched to a new generation.
                 let digest = match look() {
                     Resolution::Head { digest } => digest,
@@ -139,7 +161,7 @@ impl Cache {
     }
 
     /// Has upstream asked about a suite when its time has come, and says how current it is.
-    pub(super) async fn recheck(
+    pub(super) async fn ask_again(
         &self,
         repository: &Arc<Repository>,
         folder: &RepoPath,
@@ -344,7 +366,8 @@ impl Cache {
         let key = key_of(resource);
         let kept = match self.load(&key).await {
             Ok(kept) => kept,
-            Err(failure) => return Answer::Failed(failure),
+            // A store that cannot be read is no reason to refuse what upstream has.
+            Err(_) => return self.direct(resource, head_only, NotStored::StoreFailed.as_str()).await,
         };
         if let Some(entry) = &kept {
             if self.decide(resource, entry) == Decision::Serve {

@@ -14,7 +14,8 @@ use crate::safe_url::{BaseUrl, Scheme};
 use crate::units::Period;
 
 /// First segments of paths that mean something else than a repository.
-const RESERVED: [&str; 6] = ["snapshot", "client.sh", "mirrors.txt", "HTTPS", "favicon.ico", "robots.txt"];
+const RESERVED: [&str; 7] =
+    ["snapshot", "client.sh", "mirrors.txt", "mirrors", "HTTPS", "favicon.ico", "robots.txt"];
 
 /// Kinds that a later version will know.
 const NOT_YET: [&str; 8] = ["files", "flatpak", "pypi", "oci", "npm", "cargo", "snap", "fwupd"];

@@ -182,7 +182,7 @@ fn repositories_must_be_there(#[case] text: &str, #[case] said: &str) {
 )]
 #[case(
     "name = 'robots.txt'",
-    "2: repo[2].name (robots.txt): \"robots.txt\" cannot be used: it means something else in paths; reserved are snapshot, client.sh, mirrors.txt, HTTPS, favicon.ico, robots.txt"
+    "2: repo[2].name (robots.txt): \"robots.txt\" cannot be used: it means something else in paths; reserved are snapshot, client.sh, mirrors.txt, mirrors, HTTPS, favicon.ico, robots.txt"
 )]
 #[case("name = 'a'", "2: repo[2].name (a): is the name of the repository in line 2, too; choose another")]
 #[case(

@@ -1,5 +1,6 @@
 //! One line and one count for each request, written when the last byte of its answer was.
 
+use std::io::Write as _;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,19 +10,28 @@ use http::{Method, StatusCode};
 
 use super::io::Exchange;
 use crate::outcome::{Outcome, Source};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Lines, LogFormat, Metrics};
+
+/// Where the lines go, and how they look.
+#[derive(Debug, Clone)]
+pub struct AccessLog {
+    /// Who writes them.
+    pub lines: Lines,
+    /// The same as that of other log lines.
+    pub format: LogFormat,
+}
 
 /// What is noted about one request. The body and its pieces share it; when the last of them is dropped,
 /// because it was written or because the client has left, the account is closed.
 pub(super) struct Account {
     pub(super) metrics: Metrics,
     pub(super) exchange: Arc<Exchange>,
-    /// Whether a line is written.
-    pub(super) log: bool,
+    /// Where its line goes, if anywhere.
+    pub(super) log: Option<AccessLog>,
     pub(super) client: IpAddr,
     pub(super) method: Method,
     /// The target without its query, which may hold what is nobody's business.
-    pub(super) target: Box<str>,
+    pub(super) target: String,
     /// Name of the repository; absent for pages and refusals.
     pub(super) repo: Option<Arc<str>>,
     pub(super) status: StatusCode,
@@ -41,10 +51,10 @@ impl Account {
     pub(super) fn open(
         metrics: Metrics,
         exchange: Arc<Exchange>,
-        log: bool,
+        log: Option<AccessLog>,
         client: IpAddr,
         method: Method,
-        target: &str,
+        target: String,
     ) -> Self {
         exchange.start();
         Self {
@@ -53,7 +63,7 @@ impl Account {
             log,
             client,
             method,
-            target: target.into(),
+            target,
             repo: None,
             status: StatusCode::INTERNAL_SERVER_ERROR,
             outcome: Outcome::Error,
@@ -91,27 +101,144 @@ impl Drop for Account {
         if self.repo.is_some() && self.outcome != Outcome::Error {
             self.metrics.served(repo, self.source, bytes);
         }
-        if self.log {
-            let answered = self.answered.unwrap_or(took);
+        // The level of `lumbung::access` in the configuration counts for these lines too.
+        if let Some(log) = &self.log
+            && tracing::enabled!(target: "lumbung::access", tracing::Level::INFO)
+        {
             let cut = self.cut.get_mut().unwrap_or_else(PoisonError::into_inner).as_deref();
-            tracing::info!(
-                target: "lumbung::access",
-                client = %self.client,
-                method = %self.method,
-                target = %self.target,
+            let line = Line {
+                client: self.client,
+                method: &self.method,
+                target: &self.target,
                 repo,
-                status = self.status.as_u16(),
-                outcome = self.outcome.as_str(),
+                status: self.status.as_u16(),
+                outcome: self.outcome.as_str(),
                 bytes,
-                head_ms = milliseconds(answered),
-                ms = milliseconds(took),
+                head_ms: milliseconds(self.answered.unwrap_or(took)),
+                ms: milliseconds(took),
                 cut,
-                "request"
-            );
+            };
+            log.lines.add(|time, out| match log.format {
+                LogFormat::Text => line.text(time, out),
+                LogFormat::Json => line.json(time, out),
+            });
+        }
+    }
+}
+
+/// What a line says. It looks like the other lines of the log, and is not made by the same means: those
+/// cost more than the whole answer of a small file.
+struct Line<'a> {
+    client: IpAddr,
+    method: &'a Method,
+    target: &'a str,
+    repo: &'a str,
+    status: u16,
+    outcome: &'static str,
+    bytes: u64,
+    head_ms: u64,
+    ms: u64,
+    cut: Option<&'a str>,
+}
+
+impl Line<'_> {
+    fn text(&self, time: &str, out: &mut Vec<u8>) {
+        let Self { client, method, repo, status, outcome, bytes, head_ms, ms, .. } = self;
+        // Writing to a vector cannot fail.
+        let _ = write!(out, "{time}  INFO lumbung::access: request client={client} method={method} target=");
+        plain(self.target, out);
+        let _ = write!(
+            out,
+            " repo={repo} status={status} outcome={outcome} bytes={bytes} head_ms={head_ms} ms={ms}"
+        );
+        if let Some(cut) = self.cut {
+            out.extend_from_slice(b" cut=\"");
+            plain(cut, out);
+            out.push(b'"');
+        }
+        out.push(b'\n');
+    }
+
+    fn json(&self, time: &str, out: &mut Vec<u8>) {
+        let Self { client, method, outcome, status, bytes, head_ms, ms, .. } = self;
+        let _ = write!(
+            out,
+            r#"{{"timestamp":"{time}","level":"INFO","message":"request","client":"{client}","method":"{method}""#
+        );
+        for (name, value) in [("target", Some(self.target)), ("repo", Some(self.repo)), ("cut", self.cut)] {
+            if let Some(value) = value {
+                let _ = write!(out, ",\"{name}\":");
+                let _ = serde_json::to_writer(&mut *out, value);
+            }
+        }
+        let _ = writeln!(
+            out,
+            r#","status":{status},"outcome":"{outcome}","bytes":{bytes},"head_ms":{head_ms},"ms":{ms}}}"#
+        );
+    }
+}
+
+/// Text from outside, without what could end a line, or command a terminal.
+fn plain(text: &str, out: &mut Vec<u8>) {
+    if text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+        out.extend_from_slice(text.as_bytes());
+        return;
+    }
+    for character in text.chars() {
+        if character == ' ' || character.is_ascii_graphic() {
+            let _ = write!(out, "{character}");
+        } else {
+            let _ = write!(out, "{}", character.escape_unicode());
         }
     }
 }
 
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(target: &'static str, cut: Option<&'static str>) -> Line<'static> {
+        Line {
+            client: IpAddr::from([10, 0, 0, 7]),
+            method: &Method::GET,
+            target,
+            repo: "ubuntu",
+            status: 200,
+            outcome: "hit",
+            bytes: 5,
+            head_ms: 0,
+            ms: 1,
+            cut,
+        }
+    }
+
+    const TIME: &str = "2026-04-01T08:00:00Z";
+
+    #[test]
+    fn a_line_of_text_reads_like_the_others() {
+        let mut out = Vec::new();
+        line("/ubuntu/a", Some("no more")).text(TIME, &mut out);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "2026-04-01T08:00:00Z  INFO lumbung::access: request client=10.0.0.7 method=GET \
+             target=/ubuntu/a repo=ubuntu status=200 outcome=hit bytes=5 head_ms=0 ms=1 cut=\"no more\"\n"
+        );
+    }
+
+    #[test]
+    fn nothing_from_outside_ends_a_line_or_a_string() {
+        let target = "/a\r\nb\u{1b}[2J\"\u{9b}\\";
+        let (mut text, mut json) = (Vec::new(), Vec::new());
+        line(target, None).text(TIME, &mut text);
+        line(target, None).json(TIME, &mut json);
+        let text = String::from_utf8(text).unwrap();
+        assert_eq!(text.chars().filter(|character| character.is_control()).count(), 1, "{text}");
+        assert_eq!(json.iter().filter(|byte| **byte == b'\n').count(), 1);
+        let event: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        assert_eq!((event["target"].as_str(), event["status"].as_u64()), (Some(target), Some(200)));
+    }
 }

@@ -18,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::access_log::AccessLog;
 use super::client_script::ClientRepo;
 use super::config::Config;
 use super::handler::{Connection, Shared};
@@ -50,6 +51,8 @@ pub struct Parts {
     pub cache: Cache,
     /// What counts.
     pub metrics: Metrics,
+    /// Where requests are logged, if anywhere.
+    pub access_log: Option<AccessLog>,
     /// What time it is.
     pub clock: Clock,
     /// Who owns what outlives a connection.
@@ -111,7 +114,7 @@ impl Server {
     /// # Errors
     /// An address cannot be bound; the text names it.
     pub async fn bind(parts: Parts) -> Result<Self, std::io::Error> {
-        let Parts { config, repositories, cache, metrics, clock, tasks } = parts;
+        let Parts { config, repositories, cache, metrics, access_log, clock, tasks } = parts;
         let mut listeners = Vec::new();
         let mut addresses = Vec::new();
         for address in &config.listen {
@@ -138,7 +141,7 @@ impl Server {
             metrics: metrics.clone(),
             clock,
             tasks,
-            access_log: config.access_log,
+            access_log: access_log.filter(|_| config.access_log),
             public_url,
             client_repos,
             max_body_size: config.max_body_size,

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::ext::ReasonPhrase;
 
-use super::access_log::Account;
+use super::access_log::{AccessLog, Account};
 use super::body::{Body, Content};
 use super::client_script::{ClientMode, ClientRepo, client_script};
 use super::error::Refusal;
@@ -32,7 +32,7 @@ pub(super) struct Shared {
     pub(super) metrics: Metrics,
     pub(super) clock: Clock,
     pub(super) tasks: Tasks,
-    pub(super) access_log: bool,
+    pub(super) access_log: Option<AccessLog>,
     /// `server.public_url`.
     pub(super) public_url: Option<BaseUrl>,
     /// Repositories as the client script and the page name them.
@@ -59,10 +59,10 @@ impl Connection {
         let mut account = Account::open(
             shared.metrics.clone(),
             Arc::clone(&self.exchange),
-            shared.access_log,
+            shared.access_log.clone(),
             self.client.ip(),
             request.method().clone(),
-            target_without_query(&request).as_str(),
+            target_without_query(&request),
         );
         let request_version = request.version();
         let head_only = request.method() == Method::HEAD;
@@ -205,6 +205,10 @@ impl Connection {
     async fn pass(&self, resource: &Resource, request: Request<Incoming>) -> Reply {
         let (head, body) = request.into_parts();
         let limit = usize::try_from(self.shared.max_body_size).unwrap_or(usize::MAX);
+        if body.size_hint().lower() > self.shared.max_body_size {
+            // What it announces is enough to know.
+            return self.refuse(&Refusal::Body, false);
+        }
         let collected = tokio::time::timeout(self.shared.stall, Limited::new(body, limit).collect()).await;
         let Ok(Ok(body)) = collected else { return self.refuse(&Refusal::Body, false) };
         let mut headers = HeaderMap::new();

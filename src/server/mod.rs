@@ -23,6 +23,7 @@ mod route;
 mod transmit;
 mod tunnel;
 
+pub use access_log::AccessLog;
 pub use config::Config;
 pub(crate) use connection::cannot_listen;
 pub use connection::{Parts, Server};

@@ -63,7 +63,9 @@ impl Asking<'_> {
                     Self::described(verdict, &head.validators, head.content_type.as_deref(), head.total);
                 let status = match outcome {
                     Outcome::Joined => "lumbung; fwd=uri-miss; collapsed",
-                    _ => "lumbung; fwd=uri-miss; stored",
+                    Outcome::Miss => "lumbung; fwd=uri-miss; stored",
+                    // It lay in the store, and is hashed while it is sent.
+                    _ => "lumbung; hit",
                 };
                 response.headers_mut().insert(CACHE_STATUS, HeaderValue::from_static(status));
                 let range = match verdict {
@@ -80,7 +82,7 @@ impl Asking<'_> {
                     .into_content(size),
                     _ => Content::Empty,
                 };
-                Reply { head: response, content, outcome, source: Source::Upstream }
+                Reply { head: response, content, outcome, source: source_of(outcome) }
             }
             Answer::Passed(passed) => self.passed(*passed),
             Answer::Failed(failure) => told(super::error::failure_told(&failure), self.head_only),
@@ -129,11 +131,7 @@ impl Asking<'_> {
             }
             _ => Content::Empty,
         };
-        let source = match outcome {
-            Outcome::Miss | Outcome::Joined => Source::Upstream,
-            _ => Source::Store,
-        };
-        Reply { head: response, content, outcome, source }
+        Reply { head: response, content, outcome, source: source_of(outcome) }
     }
 
     /// Status and headers for a representation with these properties.
@@ -211,6 +209,13 @@ impl Asking<'_> {
     }
 }
 
+const fn source_of(outcome: Outcome) -> Source {
+    match outcome {
+        Outcome::Miss | Outcome::Joined => Source::Upstream,
+        _ => Source::Store,
+    }
+}
+
 /// A reply made of words.
 pub(super) fn told(told: Told, head_only: bool) -> Reply {
     let mut reply = text(told.status, "text/plain; charset=utf-8", told.body, head_only);
@@ -232,7 +237,7 @@ pub(super) fn text(status: StatusCode, content_type: &'static str, text: String,
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(text.len()));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let content = if head_only { Content::Empty } else { Content::Text(text.into()) };
-    Reply { head, content, outcome: Outcome::Hit, source: Source::Store }
+    Reply { head, content, outcome: Outcome::Passed, source: Source::Store }
 }
 
 fn common(headers: &mut HeaderMap) {

@@ -123,14 +123,17 @@ impl Router {
         match path.as_str() {
             "" => return Ok(Local::Page(Route::Page)),
             "client.sh" => return Ok(Local::Page(Route::ClientScript(mode(query)?))),
+            "mirrors.txt" => return self.mirror_list(None).map(Local::Page),
             _ => {}
         }
         let (first, rest) = path.split_first();
-        if first == "mirrors.txt" {
-            return self.mirror_list(&rest).map(Local::Page);
-        }
         if let Some(repository) = self.repositories.by_name(first) {
             return Ok(Local::Resource(Resource::new(Arc::clone(repository), rest, query)));
+        }
+        if first == "mirrors"
+            && let Some(name) = rest.as_str().strip_suffix(".txt")
+        {
+            return self.mirror_list(Some(name)).map(Local::Page);
         }
         // `/HTTPS///host/path`; the slashes have been folded into one.
         let (first, rest, default_port) = if first == "HTTPS" {
@@ -147,14 +150,14 @@ impl Router {
         resource.map(Local::Resource).ok_or_else(unknown)
     }
 
-    /// `/mirrors.txt` is the list of the first apt repository, `/mirrors.txt/<repo>` that of another: in
-    /// one list apt takes every line for the same repository.
-    fn mirror_list(&self, rest: &RepoPath) -> Result<Route, Refusal> {
-        let name = rest.as_str().trim_end_matches('/');
+    /// `/mirrors.txt` is the list of the first apt repository, `/mirrors/<repo>.txt` that of each: in one
+    /// list apt takes every line for a copy of the same repository. (Not `/mirrors.txt/<repo>`: apt takes a
+    /// list that it knows for the list of everything below its name.)
+    fn mirror_list(&self, name: Option<&str>) -> Result<Route, Refusal> {
         let mut lists = self.repositories.list().iter().filter(|repository| {
-            repository.config.kind == Kind::Apt && (name.is_empty() || &**repository.name() == name)
+            repository.config.kind == Kind::Apt && name.is_none_or(|name| &**repository.name() == name)
         });
-        let unknown = || Refusal::UnknownPath { first: name.into() };
+        let unknown = || Refusal::UnknownPath { first: name.unwrap_or("mirrors.txt").into() };
         lists.next().map(|repository| Route::MirrorList(Arc::clone(repository))).ok_or_else(unknown)
     }
 
@@ -169,7 +172,8 @@ impl Router {
     }
 
     fn tunnel(&self, uri: &Uri) -> Result<Route, Refusal> {
-        let authority = uri.authority().ok_or(Refusal::Scheme)?;
+        let bare = uri.scheme().is_none() && uri.path_and_query().is_none();
+        let authority = uri.authority().filter(|_| bare).ok_or(Refusal::Scheme)?;
         // A CONNECT target always names its port (RFC 9112 §3.2.3).
         let (host, port) = parse_authority(authority.as_str(), 0).map_err(Refusal::Target)?;
         let allowed = (port == 443 && self.repositories.knows_host(&host))

@@ -168,7 +168,7 @@ fn requests_in_words(requests: &Requests) -> String {
         (requests.revalidated, "confirmed by upstream"),
         (requests.miss, "fetched"),
         (requests.stale, "kept copies, unconfirmed"),
-        (requests.passed, "passed through"),
+        (requests.passed, "past the store"),
         (requests.error, "refused or failed"),
     ];
     let mut words = requests.all().to_string();

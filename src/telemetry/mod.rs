@@ -6,8 +6,10 @@
 //! ours; the one subscriber that `tracing` knows per process is set by the first [`init`] that comes.
 
 mod histogram;
+mod lines;
 mod logging;
 mod metrics;
 
+pub use lines::Lines;
 pub use logging::{LogConfig, LogError, LogFormat, init};
 pub use metrics::Metrics;

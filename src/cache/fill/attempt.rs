@@ -1,4 +1,4 @@
-//! One try at one upstream: the request, the reading of its status, the body, the commit.
+//! One try at one upstream: the request, the reading of its status, the body.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -7,28 +7,22 @@ use http::StatusCode;
 
 use super::transfer::{Break, Transfer, described};
 use super::{Fill, HELD_BACK, Step, request};
-use crate::cache::entry::Entry;
 use crate::cache::failure::Failure;
 use crate::cache::flight::{End, Head};
-use crate::cache::lookup::key_of;
 use crate::cache::policy::{self, NotStored};
-use crate::cache::serve::checksum_key;
 use crate::cache::validators::{Validators, digest_tag, stream_tag};
-use crate::clock;
-use crate::digest::Digest;
-use crate::outcome::Class;
 use crate::repo::PathClass;
-use crate::repo::apt::checksum::{Checksum, Sha512Hasher};
+use crate::repo::apt::checksum::Checksum;
 use crate::repo_path::RepoPath;
-use crate::store::{EntryMeta, PartialMeta};
+use crate::store;
 use crate::upstream::{Request, Response, UpstreamError};
 
 /// Which upstream is asked, and when it was.
 #[derive(Debug, Clone, Copy)]
-struct Try {
-    index: usize,
+pub(super) struct Try {
+    pub(super) index: usize,
     /// What it answers held at this time. It may be minutes until the last byte is here.
-    asked: SystemTime,
+    pub(super) asked: SystemTime,
 }
 
 impl Fill {
@@ -108,7 +102,7 @@ impl Fill {
         }
     }
 
-    fn failed(&self, index: usize, error: &UpstreamError) -> Step {
+    pub(super) fn failed(&self, index: usize, error: &UpstreamError) -> Step {
         let cache = &self.cache.0;
         cache.mirrors[self.resource.repository.index].failed(index, std::time::Instant::now(), error);
         cache.parts.metrics.upstream_error(self.resource.repository.name(), error.reason());
@@ -176,12 +170,16 @@ impl Fill {
     ) -> Result<Transfer, End> {
         let cache = &self.cache.0;
         policy::may_store(&response.headers).map_err(End::Direct)?;
+        if !response.delimited && self.goal.checksum.is_none() {
+            return Err(End::Direct(NotStored::NoEnd));
+        }
         if self.resource.class == PathClass::Other {
             policy::rules(&response.headers, asked).map_err(End::Direct)?;
         }
-        let room = cache.parts.store.make_room(total.unwrap_or(0)).await;
-        if !room.map_err(|error| End::Failed(Failure::store(&error)))? {
-            return Err(End::Direct(NotStored::NoRoom));
+        match cache.parts.store.make_room(total.unwrap_or(0)).await {
+            Ok(true) => {}
+            Ok(false) => return Err(End::Direct(NotStored::NoRoom)),
+            Err(error) => return Err(self.unstored(&error)),
         }
         let mut meta = described(&response.headers, total, &response.url);
         // A body without a date gets the date of its arrival, and keeps it over restarts.
@@ -191,15 +189,14 @@ impl Fill {
                 self.announce(&begun);
                 Ok(begun)
             }
-            Ok(Err(error)) if error.is_full() => Err(End::Direct(NotStored::NoRoom)),
-            Ok(Err(error)) => Err(End::Failed(Failure::store(&error))),
+            Ok(Err(error)) => Err(self.unstored(&error)),
             Err(failure) => Err(End::Failed(failure)),
         }
     }
 
     /// Tells readers about the body, unless they know or could not have a byte of it before it is checked.
     /// Then it is better that they wait: if the check fails, another upstream can still be asked.
-    fn announce(&self, transfer: &Transfer) {
+    pub(super) fn announce(&self, transfer: &Transfer) {
         let meta = transfer.meta();
         let promised = self.goal.checksum.is_some();
         let hidden = promised && meta.total.is_none_or(|total| total <= HELD_BACK);
@@ -208,11 +205,13 @@ impl Fill {
         }
         let tag = stream_tag(meta.etag.as_deref(), meta.last_modified, meta.total);
         let known = self.goal.checksum.as_ref().and_then(Checksum::sha256);
+        let date = meta.last_modified.unwrap_or_else(|| self.unix_now());
         let validators = Validators {
             etag: known.map_or_else(|| tag.clone(), |digest| digest_tag(&digest)),
             other_etag: known.map(|_| tag),
-            last_modified: self.provisional(meta.last_modified.unwrap_or_else(|| self.unix_now())),
-            other_last_modified: None,
+            last_modified: self.provisional(date),
+            // Who has the real date got it with bytes that were verified.
+            other_last_modified: promised.then_some(date),
         };
         let head = Head {
             validators,
@@ -246,19 +245,35 @@ impl Fill {
                 self.misfit(this.index, transfer, left).await
             }
             None => self.commit(transfer, Some((this, &headers))).await,
+            Some(Break::Upstream(error @ UpstreamError::TooLarge { .. })) => {
+                // More of it is of no use, and what is here would only take up room.
+                transfer.discard().await;
+                self.failed(this.index, &error);
+                Step::Done(End::Failed(Failure::unreachable(&error)))
+            }
             Some(Break::Upstream(error)) => {
                 *left = Some(transfer);
                 self.failed(this.index, &error)
             }
             Some(Break::Store(error)) => {
                 transfer.discard().await;
-                tracing::error!(%error, path = %self.flight.key.path, "a transfer cannot be stored");
-                Step::Done(if error.is_full() {
-                    End::Direct(NotStored::NoRoom)
-                } else {
-                    End::Failed(Failure::store(&error))
-                })
+                Step::Done(self.unstored(&error))
             }
+        }
+    }
+
+    /// A store that is full or broken is no reason to refuse what upstream has: clients get it from there.
+    pub(super) fn unstored(&self, error: &store::Error) -> End {
+        let (repo, path) = (&self.flight.key.repo, &self.flight.key.path);
+        if matches!(error, store::Error::Closed) {
+            return End::Failed(Failure::Stopping);
+        }
+        if error.is_full() {
+            tracing::warn!(%repo, %path, %error, "streamed without storing");
+            End::Direct(NotStored::NoRoom)
+        } else {
+            tracing::error!(%repo, %path, %error, "the store cannot be written; streamed without storing");
+            End::Direct(NotStored::StoreFailed)
         }
     }
 
@@ -279,156 +294,8 @@ impl Fill {
         }
     }
 
-    /// A transfer that was whole when the program died before its commit.
-    async fn finish_whole(&self, transfer: Transfer) -> Step {
-        self.announce(&transfer);
-        self.commit(transfer, None).await
-    }
-
     /// The host of the upstream at `index`.
-    fn host(&self, index: usize) -> Arc<str> {
+    pub(super) fn host(&self, index: usize) -> Arc<str> {
         self.cache.0.mirrors[self.resource.repository.index].base(index).origin.host.as_str().into()
-    }
-
-    /// The bytes are not those that the path promises.
-    async fn damaged(&self, transfer: Transfer, sender: Option<usize>) -> Step {
-        self.cache.0.parts.metrics.verify_failure(self.resource.repository.name(), "object");
-        transfer.discard().await;
-        let upstream = sender.map_or_else(|| Arc::from("an upstream"), |index| self.host(index));
-        if let Some(index) = sender {
-            self.failed(index, &UpstreamError::Damaged { host: upstream.to_string() });
-            self.cache.note_lie(&self.flight.key, index);
-        }
-        let damaged = Failure::Damaged { upstream };
-        if self.flight.has_head() { Step::Done(End::Failed(damaged)) } else { Step::Next(damaged) }
-    }
-
-    /// Everything has arrived: checks it, lets readers have it, and makes it durable. `from` is the try
-    /// that brought the last of it, and what its answer said.
-    async fn commit(&self, transfer: Transfer, from: Option<(Try, &http::HeaderMap)>) -> Step {
-        let cache = &self.cache.0;
-        let digest = transfer.digest();
-        if !self.is_right(&transfer, &digest).await {
-            return self.damaged(transfer, from.map(|(this, _)| this.index)).await;
-        }
-        let size = transfer.written();
-        // Whoever has read an index to its end may ask for what it lists: from here on that waits until
-        // the index has been read here, too.
-        let built = self.goal.known.as_ref().map(|known| (known, cache.building.begin()));
-        self.flight.complete(size);
-        let now = self.unix_now();
-        let PartialMeta { etag, last_modified, content_type, upstream, .. } = transfer.meta().clone();
-        let rules = || {
-            let (this, headers) = from.filter(|_| self.resource.class == PathClass::Other)?;
-            serde_json::to_string(&policy::rules(headers, this.asked).ok()?).ok()
-        };
-        let policy = self.goal.mark().or_else(rules);
-        let provisional =
-            last_modified.map(|date| self.provisional(date)).filter(|_| self.goal.checksum.is_some());
-        let meta = EntryMeta {
-            digest,
-            size,
-            etag,
-            last_modified,
-            content_type,
-            fetched_at: now,
-            validated_at: from.map_or(now, |(this, _)| clock::unix(this.asked)),
-            upstream,
-            policy,
-        };
-        let key = key_of(&self.resource);
-        let published = cache.parts.store.publish(transfer.into_staged(), key.clone(), meta.clone()).await;
-        let blob = match published {
-            Ok(blob) => blob,
-            Err(error) => {
-                tracing::error!(%error, path = %key.path, "a complete transfer cannot be stored");
-                return Step::Done(End::Failed(Failure::store(&error)));
-            }
-        };
-        if self.resource.class == PathClass::Release
-            && self.kept.as_ref().is_some_and(|kept| kept.meta.digest != digest)
-        {
-            self.cache.suite_changed(&self.resource, now);
-        }
-        let mut entry = Entry::new(meta, blob);
-        // Downloads that began before the hash was known to be right resume with that date.
-        entry.validators.other_last_modified = provisional;
-        let entry = Arc::new(entry);
-        cache.open.insert(key, Arc::clone(&entry));
-        if let Some((known, built)) = built {
-            if let checksum @ Checksum::Sha512(_) = &known.expected.checksum {
-                let name = checksum_key(&self.resource.repository, checksum);
-                if let Err(error) = cache.parts.store.put_entry(name, entry.meta.clone()).await {
-                    tracing::warn!(%error, path = %known.places[0], "the checksum of an object cannot be noted");
-                }
-            }
-            if self.flight.class == Class::Client {
-                self.cache.note_use(&self.resource, known);
-            }
-            self.cache.learn_later(&self.resource.repository, known, digest, built);
-        }
-        Step::Done(End::Committed(entry))
-    }
-
-    /// The date under which unverified bytes are sent. If they turn out wrong and the connection is cut,
-    /// apt resumes with it, and must not be given the rest of another body: so it differs from the real
-    /// date, and from the one that the wrong bytes had.
-    fn provisional(&self, date: i64) -> i64 {
-        if self.goal.checksum.is_none() {
-            return date;
-        }
-        date - 1 - i64::from(self.cache.liars(&self.flight.key).times())
-    }
-
-    /// Whether what has arrived is what was promised.
-    async fn is_right(&self, transfer: &Transfer, digest: &Digest) -> bool {
-        if self.goal.size.is_some_and(|size| size != transfer.written()) {
-            return false;
-        }
-        match &self.goal.checksum {
-            None => true,
-            Some(Checksum::Sha256(expected)) => expected == digest,
-            Some(checksum @ Checksum::Sha512(_)) => {
-                let (file, expected) = (transfer.file(), *checksum);
-                tokio::task::spawn_blocking(move || sha512(&file).is_ok_and(|found| found == expected))
-                    .await
-                    .unwrap_or(false)
-            }
-        }
-    }
-
-    /// Upstream says that the kept copy is still right.
-    async fn confirm(&self, kept: &Entry, response: &Response, asked: SystemTime) -> Step {
-        let cache = &self.cache.0;
-        let mut meta = kept.meta.clone();
-        meta.validated_at = clock::unix(asked);
-        if let Some(policy) = &kept.policy {
-            let renewed = policy::refreshed_rules(policy, &response.headers, asked);
-            meta.policy = serde_json::to_string(&renewed).ok();
-        }
-        let key = key_of(&self.resource);
-        if let Err(error) = cache.parts.store.put_entry(key.clone(), meta.clone()).await {
-            // The copy is right all the same; it will be checked again sooner than needed.
-            tracing::warn!(%error, path = %key.path, "a confirmation cannot be noted");
-        }
-        let entry = Arc::new(Entry::new(meta, kept.blob.clone()));
-        cache.open.insert(key, Arc::clone(&entry));
-        Step::Done(End::Confirmed(entry))
-    }
-}
-
-/// The SHA-512 of a file, for the few vendors who give nothing else.
-fn sha512(file: &std::fs::File) -> std::io::Result<Checksum> {
-    let mut hasher = Sha512Hasher::new();
-    let mut buffer = vec![0; 256 * 1024];
-    let mut position = 0;
-    loop {
-        match std::os::unix::fs::FileExt::read_at(file, &mut buffer, position)? {
-            0 => return Ok(hasher.finish()),
-            count => {
-                hasher.update(&buffer[..count]);
-                position += count as u64;
-            }
-        }
     }
 }

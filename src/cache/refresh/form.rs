@@ -35,7 +35,7 @@ impl Cache {
         if form == Form::InRelease {
             // A refresh asks for this form first: where the current generation does not have it, upstream did
             // not have it either, and only the next refresh can tell otherwise.
-            let (freshness, outcome) = self.recheck(repository, &folder, channel).await;
+            let (freshness, outcome) = self.ask_again(repository, &folder, channel).await;
             return match self.0.suites.view(repository.index).resolve(resource, channel, given) {
                 Resolution::Head { digest } => Ok(Resolved::Head { digest, freshness, outcome }),
                 _ => Err(wrong()),

@@ -78,7 +78,11 @@ enum Target {
 /// What is published in these tests, with indices large enough to stream before they are checked.
 fn publication(setup: &Setup) -> Publication {
     let long = "long".repeat(30_000);
-    setup.first().package(Package::new("filler", "1").field("Tag", &long).description(&long)).compressions(&[Compression::None, Compression::Gzip]).publish()
+    setup
+        .first()
+        .package(Package::new("filler", "1").field("Tag", &long).description(&long))
+        .compressions(&[Compression::None, Compression::Gzip])
+        .publish()
 }
 
 const INDEX: &str = "main/binary-amd64/Packages";
