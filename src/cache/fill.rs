@@ -87,7 +87,8 @@ impl Fill {
 
     /// Whether an upstream is left that has not sent damaged bytes for this.
     fn another_may_have_it(&self) -> bool {
-        self.cache.liars(&self.flight.key).count() < self.resource.repository.config.upstreams.len()
+        let liars = self.cache.liars(&self.flight.key);
+        (0..self.resource.repository.config.upstreams.len()).any(|index| liars.may_have_it(index))
     }
 
     async fn fly(&mut self) -> End {
@@ -178,7 +179,7 @@ impl Fill {
         let mut order = self.cache.0.mirrors[self.resource.repository.index].order(Instant::now());
         let liars = self.cache.liars(&self.flight.key);
         // The sort is stable.
-        order.sort_by_key(|index| liars.has(*index));
+        order.sort_by_key(|index| liars.blame(*index));
         order
     }
 

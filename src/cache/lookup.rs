@@ -266,8 +266,8 @@ impl Cache {
         noted.map(|(_, liars)| liars).unwrap_or_default()
     }
 
-    pub(super) fn note_lie(&self, key: &EntryKey, upstream: usize) {
-        let liars = self.liars(key).note(upstream);
+    pub(super) fn note_lie(&self, key: &EntryKey, senders: &[usize]) {
+        let liars = self.liars(key).note(senders);
         self.0.liars.insert(key.clone(), (self.0.parts.clock.unix(), liars));
     }
 

@@ -236,10 +236,13 @@ impl Fill {
         let hold_back = self.goal.checksum.is_some();
         let count = |bytes| cache.parts.metrics.upstream_bytes(repo, self.flight.class, bytes);
         let Response { headers, body, .. } = response;
-        let (transfer, broken) = match transfer.receive(body, skip, &self.flight, hold_back, count).await {
+        let before = transfer.written();
+        let (mut transfer, broken) = match transfer.receive(body, skip, &self.flight, hold_back, count).await
+        {
             Ok(received) => received,
             Err(failure) => return Step::Done(End::Failed(failure)),
         };
+        transfer.note_sender(this.index, before);
         match broken {
             None if transfer.meta().total.is_some_and(|total| total != transfer.written()) => {
                 self.misfit(this.index, transfer, left).await

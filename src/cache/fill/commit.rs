@@ -28,14 +28,15 @@ impl Fill {
     }
 
     /// The bytes are not those that the path promises.
-    async fn damaged(&self, transfer: Transfer, sender: Option<usize>) -> Step {
+    async fn damaged(&self, transfer: Transfer) -> Step {
         self.cache.0.parts.metrics.verify_failure(self.resource.repository.name(), "object");
+        let senders = transfer.senders().to_vec();
         transfer.discard().await;
-        let upstream = sender.map_or_else(|| Arc::from("an upstream"), |index| self.host(index));
-        if let Some(index) = sender {
-            self.failed(index, &UpstreamError::Damaged { host: upstream.to_string() });
-            self.cache.note_lie(&self.flight.key, index);
+        let upstream = senders.last().map_or_else(|| Arc::from("an upstream"), |index| self.host(*index));
+        if let [sender] = senders[..] {
+            self.failed(sender, &UpstreamError::Damaged { host: upstream.to_string() });
         }
+        self.cache.note_lie(&self.flight.key, &senders);
         let damaged = Failure::Damaged { upstream };
         if self.flight.has_head() { Step::Done(End::Failed(damaged)) } else { Step::Next(damaged) }
     }
@@ -46,7 +47,7 @@ impl Fill {
         let cache = &self.cache.0;
         let digest = transfer.digest();
         if !self.is_right(&transfer, &digest).await {
-            return self.damaged(transfer, from.map(|(this, _)| this.index)).await;
+            return self.damaged(transfer).await;
         }
         let size = transfer.written();
         // Whoever has read an index to its end may ask for what it lists: from here on that waits until
