@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use http_cache_semantics::CachePolicy;
 
+use super::goal::UNVERIFIED;
 use super::validators::{Validators, digest_tag, stream_tag};
 use crate::store::{Blob, EntryMeta};
 
@@ -27,6 +28,12 @@ pub struct Entry {
 const NEVER: i64 = i64::MIN;
 
 impl Entry {
+    /// Whether nothing vouches for the bytes although they come from a repository where something should.
+    #[must_use]
+    pub fn is_unverified(&self) -> bool {
+        self.meta.policy.as_deref() == Some(UNVERIFIED)
+    }
+
     /// Puts the parts together. Caching rules that cannot be read any more count as stale.
     #[must_use]
     pub fn new(meta: EntryMeta, blob: Blob) -> Self {

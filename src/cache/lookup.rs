@@ -8,6 +8,7 @@ use std::time::Duration;
 use quick_cache::sync::Cache as Memory;
 
 use super::entry::Entry;
+use super::events::Events;
 use super::failure::Failure;
 use super::fill::Fill;
 use super::flight::{End, Flight, FlightStatus};
@@ -22,7 +23,7 @@ use crate::outcome::Class;
 use crate::repo::apt::signature::Keyring;
 use crate::repo::{PathClass, Repositories, Resource};
 use crate::store::{self, EntryKey, Store};
-use crate::suite::Suites;
+use crate::suite::{ChannelConfig, Suites};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use crate::upstream::{Client, Mirrors};
@@ -55,6 +56,8 @@ pub struct Parts {
     pub client: Client,
     /// What is configured.
     pub repositories: Arc<Repositories>,
+    /// The channels beside `live`.
+    pub channels: Vec<ChannelConfig>,
     /// What counts.
     pub metrics: Metrics,
     /// What time it is.
@@ -98,6 +101,9 @@ pub(super) struct Inner {
     pub(super) held: Memory<(i64, Digest), ()>,
     pub(super) building: Arc<Building>,
     pub(super) rechecks: Rechecks,
+    pub(super) events: Events,
+    /// Held while a channel is moved, from the catalog's change to that of what requests see.
+    pub(super) moving: tokio::sync::Mutex<()>,
 }
 
 impl Cache {
@@ -128,6 +134,8 @@ impl Cache {
             held: Memory::new(REMEMBERED),
             building: Arc::default(),
             rechecks: Rechecks::default(),
+            events: Events::default(),
+            moving: tokio::sync::Mutex::default(),
         }));
         let hooked = Arc::downgrade(&cache.0);
         cache.0.parts.store.on_evict(Box::new(move |keys| {

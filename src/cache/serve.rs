@@ -20,7 +20,7 @@ use super::refresh::Refreshed;
 use crate::digest::Digest;
 use crate::outcome::{Class, Outcome};
 use crate::repo::apt::checksum::Checksum;
-use crate::repo::{PathClass, Repository, Resource};
+use crate::repo::{PathClass, Repository, Resource, Unlisted};
 use crate::repo_path::RepoPath;
 use crate::store::{EntryKey, EntryMeta};
 use crate::suite::{Channel, Form, Known, Resolution, Suite};
@@ -66,21 +66,24 @@ impl Cache {
         head_only: bool,
     ) -> Answer {
         match self.resolve(resource, channel, client).await {
-            Ok(Resolved::Open) => self.serve_open(resource, head_only).await,
+            Ok(Resolved::Open) => self.serve_open(resource, Goal::open(resource), head_only).await,
             Ok(Resolved::Head { digest, freshness, outcome }) => {
                 self.note_given(resource, client, digest);
-                self.serve_head(resource, digest, freshness, outcome).await
+                self.serve_head(resource, channel, digest, freshness, outcome).await
             }
-            Ok(Resolved::Known(known)) => self.serve_known(resource, &known, head_only).await,
+            Ok(Resolved::Known(known)) => self.serve_known(resource, channel, &known, head_only).await,
+            Ok(Resolved::Unlisted) if keeps_unlisted(resource) => {
+                self.serve_open(resource, Goal::unlisted(resource), head_only).await
+            }
             Ok(Resolved::Unlisted) => self.direct(resource, head_only, "unlisted").await,
             Err(failure) => Answer::Failed(failure),
         }
     }
 
     /// Starts fetching what a client is about to ask for, unless it is here or on its way.
-    pub async fn prefetch(&self, resource: &Resource, client: IpAddr) {
+    pub async fn prefetch(&self, resource: &Resource, channel: &Channel, client: IpAddr) {
         let given = self.given(resource, client);
-        let resolved = self.0.suites.view(resource.repository.index).resolve(resource, &Channel::Live, given);
+        let resolved = self.0.suites.view(resource.repository.index).resolve(resource, channel, given);
         match resolved {
             Resolution::Open => {
                 let key = key_of(resource);
@@ -93,7 +96,7 @@ impl Cache {
                 }
             }
             Resolution::Known(known) => {
-                if matches!(self.find_known(resource, &known).await, Ok(None)) {
+                if matches!(self.find_known(resource, channel, &known).await, Ok(None)) {
                     let key = flight_key(resource, &known);
                     let _ = self.join_or_start(resource, key, Goal::known(&known), None, Class::Client);
                 }
@@ -171,7 +174,12 @@ impl Cache {
         let Some(suite) = view.suite(folder.as_str()) else { return (Freshness::Fresh, Outcome::Hit) };
         let shown = view.shown(channel, folder.as_str(), None);
         if shown.is_some_and(|shown| shown.row.id != suite.current.row.id) {
-            // What a channel holds on to does not depend on what upstream says today.
+            // What a channel holds on to does not depend on what upstream says today; yet `live` has to
+            // move on, even if nobody looks at it, for the channel to have something to be promoted to.
+            let due = !self.is_young(suite, repository.check_every());
+            if due && !self.mirrors(repository.index).all_resting(Instant::now()) {
+                self.start_refresh(repository, folder);
+            }
             return (Freshness::Fresh, Outcome::Hit);
         }
         if self.is_young(suite, repository.check_every()) {
@@ -200,6 +208,7 @@ impl Cache {
     async fn serve_head(
         &self,
         resource: &Resource,
+        channel: &Channel,
         digest: Digest,
         freshness: Freshness,
         outcome: Outcome,
@@ -210,13 +219,13 @@ impl Cache {
         };
         let view = self.0.suites.view(resource.repository.index).clone();
         let (date, checked_at) = view.suite(resource.path.parent()).map(about).unwrap_or_default();
-        let mut found = self.object_entry(resource, digest, date).await;
+        let mut found = self.object_entry(resource, channel, digest, date).await;
         if matches!(found, Ok(None))
             && let Ok(folder) = RepoPath::from_decoded(resource.path.parent())
         {
             // The disk has lost it. A refresh fetches again what upstream still has.
             self.refresh(&resource.repository, &folder, PATIENCE).await;
-            found = self.object_entry(resource, digest, date).await;
+            found = self.object_entry(resource, channel, digest, date).await;
         }
         match found {
             Ok(Some(entry)) => {
@@ -252,8 +261,14 @@ impl Cache {
         self.0.given.insert((client, key), (self.0.parts.clock.unix(), generation.row.id));
     }
 
-    async fn serve_known(&self, resource: &Resource, known: &Known, head_only: bool) -> Answer {
-        match self.find_known(resource, known).await {
+    async fn serve_known(
+        &self,
+        resource: &Resource,
+        channel: &Channel,
+        known: &Known,
+        head_only: bool,
+    ) -> Answer {
+        match self.find_known(resource, channel, known).await {
             Ok(Some(entry)) => {
                 self.note_use(resource, known);
                 self.learn(&resource.repository, known, entry.meta.digest).await;
@@ -290,7 +305,7 @@ impl Cache {
         known: &Known,
         class: Class,
     ) -> Result<Arc<Entry>, Failure> {
-        if let Some(entry) = self.find_known(resource, known).await? {
+        if let Some(entry) = self.find_known(resource, &Channel::Live, known).await? {
             return Ok(entry);
         }
         let key = flight_key(resource, known);
@@ -306,6 +321,7 @@ impl Cache {
     pub(super) async fn find_known(
         &self,
         resource: &Resource,
+        channel: &Channel,
         known: &Known,
     ) -> Result<Option<Arc<Entry>>, Failure> {
         let goal = Goal::known(known);
@@ -313,7 +329,7 @@ impl Cache {
             return Ok(Some(entry));
         }
         match known.expected.checksum {
-            Checksum::Sha256(digest) => self.object_entry(resource, digest, None).await,
+            Checksum::Sha256(digest) => self.object_entry(resource, channel, digest, None).await,
             checksum @ Checksum::Sha512(_) => {
                 let named = self.load(&checksum_key(&resource.repository, &checksum)).await?;
                 Ok(named.filter(|entry| goal.is_met_by(&entry.meta)))
@@ -325,12 +341,21 @@ impl Cache {
     async fn object_entry(
         &self,
         resource: &Resource,
+        channel: &Channel,
         digest: Digest,
         last_modified: Option<i64>,
     ) -> Result<Option<Arc<Entry>>, Failure> {
-        let key = key_of(resource);
-        if let Some(entry) = self.0.open.get(&key).filter(|entry| entry.meta.digest == digest) {
-            return Ok(Some(entry));
+        let plain = key_of(resource);
+        // Two channels may show two objects under one name. The name is that of `live`'s; what others show
+        // is kept by its hash, so that they do not drive each other out.
+        let key = match channel {
+            Channel::Live => plain.clone(),
+            Channel::Named(_) | Channel::At(_) => checksum_key(&resource.repository, &Checksum::Sha256(digest)),
+        };
+        for key in [&plain, &key] {
+            if let Some(entry) = self.0.open.get(key).filter(|entry| entry.meta.digest == digest) {
+                return Ok(Some(entry));
+            }
         }
         let store = self.0.parts.store.clone();
         let wanted = key.clone();
@@ -362,7 +387,7 @@ impl Cache {
         Ok(Some(entry))
     }
 
-    async fn serve_open(&self, resource: &Resource, head_only: bool) -> Answer {
+    async fn serve_open(&self, resource: &Resource, goal: Goal, head_only: bool) -> Answer {
         let key = key_of(resource);
         let kept = match self.load(&key).await {
             Ok(kept) => kept,
@@ -388,7 +413,7 @@ impl Cache {
         if probe && !self.is_flying(&key) {
             return self.direct(resource, true, "head").await;
         }
-        match self.join_or_start(resource, key, Goal::open(resource), kept.clone(), Class::Client) {
+        match self.join_or_start(resource, key, goal, kept.clone(), Class::Client) {
             Ok((flight, joined)) => self.land(resource, head_only, &flight, joined, kept).await,
             Err(failure) => self.kept_or(resource, kept, failure),
         }
@@ -489,4 +514,10 @@ pub(super) fn checksum_key(repository: &Repository, checksum: &Checksum) -> Entr
         Checksum::Sha512(half) => format!("sha512:{}", Digest::from_bytes(*half)),
     };
     EntryKey { repo: Arc::clone(repository.name()), path: path.into() }
+}
+
+/// Whether a file that no index lists is kept all the same. A release file never is: it would vouch for
+/// what nobody vouched for.
+fn keeps_unlisted(resource: &Resource) -> bool {
+    resource.repository.config.unlisted == Unlisted::Keep && resource.class != PathClass::Release
 }

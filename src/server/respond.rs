@@ -106,6 +106,7 @@ impl Asking<'_> {
         let status = match (outcome, freshness) {
             (Outcome::Miss, _) => "lumbung; fwd=uri-miss; stored".to_owned(),
             (Outcome::Joined, _) => "lumbung; fwd=uri-miss; collapsed".to_owned(),
+            (_, Freshness::Fresh) if entry.is_unverified() => "lumbung; hit; detail=unverified".to_owned(),
             (_, Freshness::Fresh) => "lumbung; hit".to_owned(),
             (_, Freshness::Checked) => "lumbung; fwd=stale; fwd-status=304".to_owned(),
             (_, Freshness::Unchecked(why)) => {

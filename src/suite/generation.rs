@@ -1,5 +1,7 @@
 //! One verified state of a suite.
 
+use std::collections::HashSet;
+
 use crate::digest::Digest;
 use crate::repo::apt::by_hash;
 use crate::repo::apt::checksum::Checksum;
@@ -20,7 +22,7 @@ pub struct Generation {
     /// keep dates publish such, and apt asks by date alone whether there is something new.
     pub shown_date: i64,
     /// Every index that lists files, by its checksum.
-    pub(super) tables: Vec<Checksum>,
+    tables: HashSet<Checksum>,
 }
 
 /// The files that announce a suite, directly in its folder.
@@ -62,6 +64,23 @@ impl Generation {
     #[must_use]
     pub fn with_row(&self, row: store::Generation) -> Self {
         Self { row, ..self.clone() }
+    }
+
+    /// Every index that lists files.
+    pub(super) fn tables(&self) -> impl Iterator<Item = &Checksum> {
+        self.tables.iter()
+    }
+
+    /// Whether it lists this file, and the file lists others in its turn.
+    #[must_use]
+    pub fn has_index(&self, index: &Checksum) -> bool {
+        self.tables.contains(index)
+    }
+
+    /// The listed file with this checksum.
+    #[must_use]
+    pub fn listed_as(&self, checksum: &Checksum) -> Option<&Listed> {
+        self.release.files().iter().find(|listed| listed.checksum() == *checksum)
     }
 
     /// The object of one form of the release file, if upstream published it in that form.

@@ -1,6 +1,6 @@
 //! The state of a repository's suites as requests see it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -27,9 +27,30 @@ pub struct View {
     /// then of older ones, then of none (yet); within each the newest first.
     tables: HashMap<Arc<str>, Vec<Listing>>,
     /// What each channel shows of each suite.
-    pinned: HashMap<(Arc<str>, Arc<str>), Arc<Generation>>,
-    /// Tables or generations have changed since the tables were ranked.
-    unranked: bool,
+    pinned: HashMap<(Arc<str>, Arc<str>), Pinned>,
+    /// The tables of the generations that a named channel shows, by the archive's root. It follows from
+    /// the rest.
+    shown: HashMap<Arc<str>, HashMap<Arc<str>, Vec<Listing>>>,
+    /// The rest has changed since it was [arranged](View::arrange).
+    changed: bool,
+}
+
+/// What a channel points at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pinned {
+    /// The generation's number.
+    pub generation: i64,
+    /// Since when, in seconds since 1970.
+    pub since: i64,
+}
+
+/// What an index says about a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Finding {
+    /// What the bytes must be.
+    pub expected: Expected,
+    /// The index that says so.
+    pub index: Checksum,
 }
 
 /// A suite that somebody here has asked for.
@@ -91,9 +112,7 @@ impl Suites {
         self.views[repository].rcu(|view| {
             let mut next = View::clone(view);
             change(&mut next);
-            if std::mem::take(&mut next.unranked) {
-                next.rank_tables();
-            }
+            next.arrange();
             next
         });
     }
@@ -135,9 +154,9 @@ impl View {
         let suite = self.suites.get(folder)?;
         let shown = match channel {
             Channel::Live => given.and_then(|id| self.generation(folder, id)),
-            Channel::Named(name) => {
-                self.pinned.get(&(Arc::clone(name), Arc::clone(&suite.current.row.suite)))
-            }
+            Channel::Named(name) => self
+                .pinned(name, &suite.current.row.suite)
+                .and_then(|pinned| self.generation(folder, pinned.generation)),
             Channel::At(time) => {
                 let mut newest_first = std::iter::once(&suite.current).chain(&suite.older);
                 newest_first.find(|generation| generation.row.created_at <= *time).or(suite.older.last())
@@ -146,15 +165,60 @@ impl View {
         Some(shown.unwrap_or(&suite.current))
     }
 
-    /// What some index of the archive lists for a path. Of several answers that of a current generation
-    /// counts before others, and then the newest.
+    /// What an index of the archive lists for a path. Those of the generations that `channel` shows count
+    /// before all others: a vendor may have replaced a file under its name. Of several others, that of a
+    /// current generation counts first, and then the newest.
     #[must_use]
-    pub fn listed(&self, path: &RepoPath) -> Option<Expected> {
+    pub fn listed(&self, path: &RepoPath, channel: &Channel) -> Option<Finding> {
         folders(path.as_str()).rev().find_map(|root| {
-            let listings = self.tables.get(root)?;
             let below = path.below(root)?;
-            listings.iter().find_map(|listing| listing.table.find(below.as_str()).next())
+            let all = self.tables.get(root)?;
+            let find = |listing: &Listing| {
+                let expected = listing.table.find(below.as_str()).next()?;
+                Some(Finding { expected, index: listing.index })
+            };
+            let shown = match channel {
+                // What is current comes first anyway.
+                Channel::Live => None,
+                Channel::Named(name) => self.shown.get(name).and_then(|shown| shown.get(root)?.iter().find_map(find)),
+                // Rare enough to be looked for each time.
+                Channel::At(_) => self.shown_of(channel, all).iter().find_map(find),
+            };
+            shown.or_else(|| all.iter().find_map(find))
         })
+    }
+
+    /// The generation that lists an index: the one that `channel` shows, or else the newest of any.
+    #[must_use]
+    pub fn lister(&self, channel: &Channel, index: &Checksum) -> Option<&Arc<Generation>> {
+        let shown = self.suites.keys().filter_map(|folder| self.shown(channel, folder, None));
+        let current = self.suites.values().map(|suite| &suite.current);
+        let older = self.suites.values().flat_map(|suite| &suite.older);
+        shown.chain(current).chain(older).find(|generation| generation.has_index(index))
+    }
+
+    /// Those of the listings that belong to generations which `channel` shows.
+    fn shown_of(&self, channel: &Channel, listings: &[Listing]) -> Vec<Listing> {
+        let shown: Vec<_> = self.suites.keys().filter_map(|folder| self.shown(channel, folder, None)).collect();
+        let wanted = |listing: &&Listing| shown.iter().any(|generation| generation.has_index(&listing.index));
+        listings.iter().filter(wanted).cloned().collect()
+    }
+
+    /// Makes what follows from the rest, after a change.
+    fn arrange(&mut self) {
+        if !std::mem::take(&mut self.changed) {
+            return;
+        }
+        self.rank_tables();
+        let names: HashSet<_> = self.pinned.keys().map(|(channel, _)| Arc::clone(channel)).collect();
+        let tables = |channel: &Channel| {
+            let shown = |(root, listings): (&Arc<str>, &Vec<Listing>)| {
+                (Arc::clone(root), self.shown_of(channel, listings))
+            };
+            self.tables.iter().map(shown).collect()
+        };
+        self.shown =
+            names.into_iter().map(|name| (Arc::clone(&name), tables(&Channel::Named(name)))).collect();
     }
 
     /// Makes `generation` current; the one before it becomes older.
@@ -170,15 +234,15 @@ impl View {
             }
         };
         self.suites.insert(folder, Suite { current: generation, older, check });
-        self.unranked = true;
+        self.changed = true;
     }
 
-    /// Forgets older generations.
-    pub fn drop_older(&mut self, folder: &str, gone: &[i64]) {
-        if let Some(suite) = self.suites.get_mut(folder) {
+    /// Forgets older generations, of whatever suite.
+    pub fn drop_older(&mut self, gone: &[i64]) {
+        for suite in self.suites.values_mut() {
             suite.older.retain(|generation| !gone.contains(&generation.row.id));
         }
-        self.unranked = true;
+        self.changed = true;
     }
 
     /// Replaces a generation by the same one with more forms of its release file.
@@ -199,18 +263,25 @@ impl View {
     }
 
     /// Points a channel at a generation, or back at the current one.
-    pub fn set_pin(&mut self, channel: &Arc<str>, suite: &Arc<str>, generation: Option<Arc<Generation>>) {
+    pub fn set_pin(&mut self, channel: &Arc<str>, suite: &Arc<str>, pinned: Option<Pinned>) {
         let key = (Arc::clone(channel), Arc::clone(suite));
-        match generation {
-            Some(generation) => self.pinned.insert(key, generation),
+        match pinned {
+            Some(pinned) => self.pinned.insert(key, pinned),
             None => self.pinned.remove(&key),
         };
+        self.changed = true;
+    }
+
+    /// What a channel points at.
+    #[must_use]
+    pub fn pinned(&self, channel: &Arc<str>, suite: &Arc<str>) -> Option<Pinned> {
+        self.pinned.get(&(Arc::clone(channel), Arc::clone(suite))).copied()
     }
 
     /// Whether any channel shows this generation.
     #[must_use]
     pub fn is_pinned(&self, generation: i64) -> bool {
-        self.pinned.values().any(|pinned| pinned.row.id == generation)
+        self.pinned.values().any(|pinned| pinned.generation == generation)
     }
 
     /// Whether the table of this index is here.
@@ -224,7 +295,7 @@ impl View {
         if !self.has_table(root, &index) {
             let listing = Listing { index, table, since: now, rank: Rank::Nobody };
             self.tables.entry(Arc::clone(root)).or_default().insert(0, listing);
-            self.unranked = true;
+            self.changed = true;
         }
     }
 
@@ -252,7 +323,7 @@ impl View {
             let current = std::iter::once((Rank::Current, &suite.current));
             let all = current.chain(suite.older.iter().map(|older| (Rank::Older, older)));
             for (rank, generation) in all {
-                for index in &generation.tables {
+                for index in generation.tables() {
                     let new = (rank, -generation.row.id);
                     let known = ranks.entry(*index).or_insert(new);
                     *known = new.min(*known);
@@ -268,6 +339,7 @@ impl View {
             }
             listings.sort_by_cached_key(key);
         }
+        self.changed = true;
     }
 }
 

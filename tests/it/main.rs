@@ -21,6 +21,7 @@ mod support;
 
 mod auto_apt_proxy;
 mod bounds;
+mod channels;
 mod cli;
 mod crash;
 mod damage;
@@ -39,8 +40,10 @@ mod seeing;
 mod sending;
 mod startup;
 mod suites;
+mod suites_api;
 mod support_apt;
 mod support_origin;
 mod support_repository;
 mod support_server;
 mod tunnels;
+mod why;

@@ -14,23 +14,32 @@ use crate::cache::validators::{Validators, digest_tag, stream_tag};
 use crate::repo::PathClass;
 use crate::repo::apt::checksum::Checksum;
 use crate::repo_path::RepoPath;
+use crate::safe_url::BaseUrl;
 use crate::store;
 use crate::upstream::{Request, Response, UpstreamError};
 
-/// Which upstream is asked, and when it was.
+/// Whom to ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Source {
+    pub(super) base: BaseUrl,
+    /// Which of the repository's upstreams it is; none for a place where only lost files are sought.
+    pub(super) mirror: Option<usize>,
+}
+
+/// Who is asked, and when that was.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Try {
-    pub(super) index: usize,
+pub(super) struct Try<'a> {
+    pub(super) source: &'a Source,
     /// What it answers held at this time. It may be minutes until the last byte is here.
     pub(super) asked: SystemTime,
 }
 
 impl Fill {
-    /// Tries the upstream at `index`, going on from `transfer` where that is possible.
-    pub(super) async fn attempt(&self, index: usize, transfer: &mut Option<Transfer>) -> Step {
+    /// Tries a source, going on from `transfer` where that is possible.
+    pub(super) async fn attempt(&self, source: &Source, transfer: &mut Option<Transfer>) -> Step {
         let mut last = None;
         for place in &self.goal.places {
-            match self.attempt_at(index, place, transfer).await {
+            match self.attempt_at(source, place, transfer).await {
                 // The next place may have it: its plain name, where it is not published by its hash.
                 // Some stores of files refuse what they do not have.
                 Step::Next(
@@ -44,10 +53,14 @@ impl Fill {
         Step::Next(last.unwrap_or_else(|| Failure::Unreachable("there is nowhere to look".into())))
     }
 
-    async fn attempt_at(&self, index: usize, place: &RepoPath, transfer: &mut Option<Transfer>) -> Step {
+    async fn attempt_at(
+        &self,
+        source: &Source,
+        place: &RepoPath,
+        transfer: &mut Option<Transfer>,
+    ) -> Step {
         let cache = &self.cache.0;
-        let mirrors = &cache.mirrors[self.resource.repository.index];
-        let base = mirrors.base(index);
+        let base = &source.base;
         if let Some(whole) = transfer.take_if(|transfer| transfer.is_whole()) {
             if self.resource.class.is_immutable() || self.goal.checksum.is_some() {
                 return self.finish_whole(whole).await;
@@ -55,56 +68,64 @@ impl Fill {
             // It may have been replaced since, and there is no rest to ask for that would tell.
             whole.discard().await;
         }
-        let this = Try { index, asked: cache.parts.clock.now() };
+        let this = Try { source, asked: cache.parts.clock.now() };
         let url = base.join(place, self.resource.query.as_deref());
         let mut request = Request::get(url, self.flight.class);
         let (class, hash_known) = (self.resource.class, self.goal.checksum.is_some());
         request.headers = request::headers(base, transfer.as_ref(), self.kept.as_deref(), class, hash_known);
         let response = match cache.parts.client.send(request).await {
             Ok(response) => response,
-            Err(error) => return self.failed(index, &error),
+            Err(error) => return self.failed(source, &error),
         };
         let upstream: Arc<str> = base.origin.host.as_str().into();
         match response.status {
             StatusCode::OK | StatusCode::PARTIAL_CONTENT
                 if policy::is_portal(&self.resource, &response.headers) =>
             {
-                self.failed(index, &UpstreamError::Portal { host: upstream.to_string() });
+                self.failed(source, &UpstreamError::Portal { host: upstream.to_string() });
                 Step::Next(Failure::Portal { upstream })
             }
             StatusCode::OK | StatusCode::PARTIAL_CONTENT => {
-                mirrors.succeeded(index);
+                self.succeeded(source);
                 self.body(this, response, transfer).await
             }
             StatusCode::NOT_MODIFIED => match &self.kept {
                 Some(kept) if transfer.is_none() => {
-                    mirrors.succeeded(index);
+                    self.succeeded(source);
                     self.confirm(kept, &response, this.asked).await
                 }
-                _ => self.failed(index, &response.status_error()),
+                _ => self.failed(source, &response.status_error()),
             },
             StatusCode::RANGE_NOT_SATISFIABLE => {
                 // What is here is not a beginning of what upstream has.
                 self.start_over(transfer, upstream).await
             }
             StatusCode::NOT_FOUND | StatusCode::GONE => {
-                mirrors.succeeded(index);
+                self.succeeded(source);
                 Step::Next(Failure::NotFound { upstream })
             }
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
-                self.failed(index, &response.status_error())
+                self.failed(source, &response.status_error())
             }
             status if status.is_client_error() => {
-                mirrors.succeeded(index);
+                self.succeeded(source);
                 Step::Next(Failure::Refused { upstream, status: status.as_u16() })
             }
-            _ => self.failed(index, &response.status_error()),
+            _ => self.failed(source, &response.status_error()),
         }
     }
 
-    pub(super) fn failed(&self, index: usize, error: &UpstreamError) -> Step {
+    fn succeeded(&self, source: &Source) {
+        if let Some(mirror) = source.mirror {
+            self.cache.0.mirrors[self.resource.repository.index].succeeded(mirror);
+        }
+    }
+
+    pub(super) fn failed(&self, source: &Source, error: &UpstreamError) -> Step {
         let cache = &self.cache.0;
-        cache.mirrors[self.resource.repository.index].failed(index, std::time::Instant::now(), error);
+        if let Some(mirror) = source.mirror {
+            cache.mirrors[self.resource.repository.index].failed(mirror, std::time::Instant::now(), error);
+        }
         cache.parts.metrics.upstream_error(self.resource.repository.name(), error.reason());
         tracing::debug!(repo = %self.flight.key.repo, path = %self.flight.key.path, %error, "upstream failed");
         Step::Next(Failure::unreachable(error))
@@ -120,8 +141,8 @@ impl Fill {
         if self.flight.has_head() { Step::Done(End::Failed(changed)) } else { Step::Next(changed) }
     }
 
-    async fn body(&self, this: Try, response: Response, transfer: &mut Option<Transfer>) -> Step {
-        let base = self.cache.0.mirrors[self.resource.repository.index].base(this.index);
+    async fn body(&self, this: Try<'_>, response: Response, transfer: &mut Option<Transfer>) -> Step {
+        let base = &this.source.base;
         let upstream: Arc<str> = base.origin.host.as_str().into();
         let part = response.content_range;
         let total = part.map_or(response.body.announced(), |part| part.total);
@@ -133,7 +154,7 @@ impl Fill {
         }
         let Some(current) = transfer.take() else {
             if part.is_some() {
-                return self.failed(this.index, &response.status_error());
+                return self.failed(this.source, &response.status_error());
             }
             return match self.begin(&response, total, this.asked).await {
                 Ok(begun) => self.receive(this, begun, response, 0, transfer).await,
@@ -225,7 +246,7 @@ impl Fill {
 
     async fn receive(
         &self,
-        this: Try,
+        this: Try<'_>,
         transfer: Transfer,
         response: Response,
         skip: u64,
@@ -242,21 +263,21 @@ impl Fill {
             Ok(received) => received,
             Err(failure) => return Step::Done(End::Failed(failure)),
         };
-        transfer.note_sender(this.index, before);
+        transfer.note_sender(this.source, before);
         match broken {
             None if transfer.meta().total.is_some_and(|total| total != transfer.written()) => {
-                self.misfit(this.index, transfer, left).await
+                self.misfit(this.source, transfer, left).await
             }
             None => self.commit(transfer, Some((this, &headers))).await,
             Some(Break::Upstream(error @ UpstreamError::TooLarge { .. })) => {
                 // More of it is of no use, and what is here would only take up room.
                 transfer.discard().await;
-                self.failed(this.index, &error);
+                self.failed(this.source, &error);
                 Step::Done(End::Failed(Failure::unreachable(&error)))
             }
             Some(Break::Upstream(error)) => {
                 *left = Some(transfer);
-                self.failed(this.index, &error)
+                self.failed(this.source, &error)
             }
             Some(Break::Store(error)) => {
                 transfer.discard().await;
@@ -281,24 +302,21 @@ impl Fill {
     }
 
     /// The body ended in good order, but what is here has another size than was announced for the whole.
-    async fn misfit(&self, index: usize, transfer: Transfer, left: &mut Option<Transfer>) -> Step {
-        let host = self.host(index).to_string();
+    async fn misfit(&self, source: &Source, transfer: Transfer, left: &mut Option<Transfer>) -> Step {
+        let host = source.base.origin.host.to_string();
         let (received, expected) = (transfer.written(), transfer.meta().total);
         if expected > Some(received) {
             // A part (206) may be less than was asked for; the rest is asked for again.
             *left = Some(transfer);
-            return self.failed(index, &UpstreamError::Truncated { host, received, expected });
+            return self.failed(source, &UpstreamError::Truncated { host, received, expected });
         }
         transfer.discard().await;
         let what = "its parts are more than the whole".to_owned();
-        match self.failed(index, &UpstreamError::Protocol { host, what }) {
+        match self.failed(source, &UpstreamError::Protocol { host, what }) {
             Step::Next(failure) if self.flight.has_head() => Step::Done(End::Failed(failure)),
             step => step,
         }
     }
 
-    /// The host of the upstream at `index`.
-    pub(super) fn host(&self, index: usize) -> Arc<str> {
-        self.cache.0.mirrors[self.resource.repository.index].base(index).origin.host.as_str().into()
     }
 }

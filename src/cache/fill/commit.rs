@@ -7,6 +7,7 @@ use super::attempt::Try;
 use super::transfer::Transfer;
 use super::{Fill, Step};
 use crate::cache::entry::Entry;
+use crate::cache::events::EventKind;
 use crate::cache::failure::Failure;
 use crate::cache::flight::End;
 use crate::cache::lookup::key_of;
@@ -32,18 +33,23 @@ impl Fill {
         self.cache.0.parts.metrics.verify_failure(self.resource.repository.name(), "object");
         let senders = transfer.senders().to_vec();
         transfer.discard().await;
-        let upstream = senders.last().map_or_else(|| Arc::from("an upstream"), |index| self.host(*index));
-        if let [sender] = senders[..] {
+        let last = senders.last().map(|source| source.base.origin.host.as_str());
+        let upstream: Arc<str> = last.unwrap_or("an upstream").into();
+        if let [sender] = &senders[..] {
             self.failed(sender, &UpstreamError::Damaged { host: upstream.to_string() });
         }
-        self.cache.note_lie(&self.flight.key, &senders);
+        let mirrors: Vec<usize> = senders.iter().filter_map(|source| source.mirror).collect();
+        self.cache.note_lie(&self.flight.key, &mirrors);
+        let text = format!("what {upstream} sent was not what its hash says");
+        let repo = self.resource.repository.name();
+        self.cache.tell(EventKind::VerifyFailure, repo, self.resource.path.as_str(), text);
         let damaged = Failure::Damaged { upstream };
         if self.flight.has_head() { Step::Done(End::Failed(damaged)) } else { Step::Next(damaged) }
     }
 
     /// Everything has arrived: checks it, lets readers have it, and makes it durable. `from` is the try
     /// that brought the last of it, and what its answer said.
-    pub(super) async fn commit(&self, transfer: Transfer, from: Option<(Try, &http::HeaderMap)>) -> Step {
+    pub(super) async fn commit(&self, transfer: Transfer, from: Option<(Try<'_>, &http::HeaderMap)>) -> Step {
         let cache = &self.cache.0;
         let digest = transfer.digest();
         if !self.is_right(&transfer, &digest).await {

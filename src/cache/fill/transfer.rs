@@ -7,6 +7,7 @@ use http::header;
 use tokio::sync::mpsc;
 
 use super::HELD_BACK;
+use super::attempt::Source;
 use super::request::{is_strong, same_origin};
 use crate::cache::failure::Failure;
 use crate::cache::flight::Flight;
@@ -27,8 +28,8 @@ const WORTH_RESUMING: u64 = 256 * 1024;
 pub(super) struct Transfer {
     staged: Staged,
     meta: PartialMeta,
-    /// The upstreams that sent parts of it, in order, as far as is known.
-    senders: Vec<usize>,
+    /// Who sent parts of it, in order, as far as is known.
+    senders: Vec<Source>,
 }
 
 /// Why a body stopped coming.
@@ -84,15 +85,15 @@ impl Transfer {
         self.meta.total == Some(self.staged.written())
     }
 
-    /// Notes the upstream that sent what came since there were `before` bytes.
-    pub(super) fn note_sender(&mut self, upstream: usize, before: u64) {
-        if self.written() > before && !self.senders.contains(&upstream) {
-            self.senders.push(upstream);
+    /// Notes who sent what came since there were `before` bytes.
+    pub(super) fn note_sender(&mut self, source: &Source, before: u64) {
+        if self.written() > before && !self.senders.contains(source) {
+            self.senders.push(source.clone());
         }
     }
 
-    /// The upstreams that sent parts of it, in order; not those of a part that an earlier flight left.
-    pub(super) fn senders(&self) -> &[usize] {
+    /// Who sent parts of it, in order; not those of a part that an earlier flight left.
+    pub(super) fn senders(&self) -> &[Source] {
         &self.senders
     }
 

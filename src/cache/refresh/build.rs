@@ -8,8 +8,9 @@ use futures_util::StreamExt as _;
 use tokio::sync::watch;
 
 use super::fetch::{Bytes, Found, Published, good};
-use super::judge::judge;
+use super::judge::{Objection, judge};
 use super::{KEPT, USED};
+use crate::cache::events::EventKind;
 use crate::cache::failure::Failure;
 use crate::cache::lookup::Cache;
 use crate::digest::Digest;
@@ -93,7 +94,8 @@ impl Cache {
         };
         if current.is_some() {
             let problem = failure.to_string();
-            tracing::warn!(repo = %repository.name(), suite = %folder, %problem, "the suite stays as it is");
+            let text = format!("the suite stays as it is: {problem}");
+            self.tell(EventKind::Pending, repository.name(), folder.as_str(), text);
             self.note_check(repository, folder, Some(problem)).await;
         }
         Err(failure)
@@ -165,6 +167,15 @@ impl Cache {
         let now = self.0.parts.clock.unix();
         if let Err(objection) = judge(&release, current.and_then(|current| current.row.date), now) {
             self.0.parts.metrics.verify_failure(repository.name(), "release-date");
+            let kind = match objection {
+                Objection::Older => Some(EventKind::DateBack),
+                Objection::Expired => Some(EventKind::Expired),
+                Objection::Future => None,
+            };
+            if let Some(kind) = kind {
+                let text = format!("the release file of {} was refused: {objection}", published.upstream);
+                self.tell(kind, repository.name(), folder.as_str(), text);
+            }
             return Err(unfit(objection.to_string()));
         }
         let signers = good(&signers);
@@ -172,8 +183,12 @@ impl Cache {
             let keyring = &self.0.keyrings[repository.index];
             if !keyring.is_same_signer(&current.row.signers, &signers, self.0.parts.clock.now()) {
                 self.0.parts.metrics.verify_failure(repository.name(), "signing-key-changed");
-                tracing::warn!(repo = %repository.name(), suite = %folder, before = ?current.row.signers, now = ?signers,
-                    "the suite is signed by another key");
+                let text = format!(
+                    "the suite is signed by {}, and was by {}",
+                    signers.join(", "),
+                    current.row.signers.join(", ")
+                );
+                self.tell(EventKind::SigningKeyChanged, repository.name(), folder.as_str(), text);
                 return Err(unfit(
                     "it is signed by another key than the one that is served, which is still \
                     in the keyring; if this is right, remove the old key there"
@@ -231,11 +246,10 @@ impl Cache {
         release: &Release,
     ) -> Result<Vec<Digest>, Failure> {
         let used = self.used(repository, folder).await?;
-        let places = release.acquire_by_hash;
         let wanted = used
             .iter()
             .filter_map(|path| release.find(path))
-            .map(|listed| known_index(folder, places, listed));
+            .map(|listed| known_index(folder, release, listed));
         let mut fetched = futures_util::stream::iter(wanted.collect::<Vec<_>>())
             .map(|known| self.obtain(repository, known))
             .buffer_unordered(AT_ONCE);
@@ -294,7 +308,8 @@ impl Cache {
             signers,
         };
         let row = store.adopt(new, indices).await.map_err(|error| Failure::store(&error))?;
-        tracing::info!(repo = %repository.name(), suite = %folder, generation = row.id, "a new generation is current");
+        let text = format!("generation {} is current", row.id);
+        self.tell(EventKind::Adopted, repository.name(), folder.as_str(), text);
         let check = self.checked(repository, folder, None);
         let before = self.current(repository, folder);
         let generation = Arc::new(Generation::new(row, release, before.as_deref()));
@@ -352,11 +367,8 @@ impl Cache {
     /// that is current. The index is in the store.
     pub(in crate::cache) async fn learn(&self, repository: &Arc<Repository>, known: &Known, digest: Digest) {
         let Some((folder, path)) = &known.index else { return };
-        if let Some(generation) = self.current(repository, folder)
-            && let Some(listed) = generation.release.find(path.as_str())
-            && listed.checksum() == known.expected.checksum
-        {
-            self.hold(generation.row.id, digest).await;
+        for generation in self.listing(repository, folder, path, &known.expected.checksum) {
+            self.hold(generation, digest).await;
         }
         self.learn_table(repository, known, digest).await;
     }
@@ -370,6 +382,20 @@ impl Cache {
             Ok(()) => self.0.held.insert((generation, index), ()),
             Err(error) => tracing::warn!(%error, "an index cannot be held"),
         }
+    }
+
+    /// The generations that are kept here and list these bytes at `path`.
+    fn listing(&self, repository: &Repository, folder: &RepoPath, path: &RepoPath, checksum: &Checksum) -> Vec<i64> {
+        let view = self.0.suites.view(repository.index);
+        let Some(suite) = view.suite(folder.as_str()) else { return Vec::new() };
+        std::iter::once(&suite.current)
+            .chain(&suite.older)
+            .filter(|generation| {
+                let listed = generation.release.find(path.as_str());
+                listed.is_some_and(|listed| listed.checksum() == *checksum)
+            })
+            .map(|generation| generation.row.id)
+            .collect()
     }
 
     async fn learn_table(&self, repository: &Arc<Repository>, known: &Known, digest: Digest) {
@@ -401,29 +427,38 @@ impl Cache {
         drop(built);
     }
 
-    /// Drops generations that were superseded long ago, and tables that no generation needs.
-    pub(super) async fn forget_generations(&self, repository: &Arc<Repository>) {
-        let oldest = self.0.parts.clock.unix() - KEPT;
-        let view = self.0.suites.view(repository.index);
-        for (folder, suite) in view.suites() {
-            let over = |generation: &&Arc<Generation>| {
-                generation.row.superseded_at.is_some_and(|at| at < oldest)
-                    && !view.is_pinned(generation.row.id)
-            };
-            let gone: Vec<i64> =
-                suite.older.iter().filter(over).map(|generation| generation.row.id).collect();
-            if gone.is_empty() {
-                continue;
-            }
-            match self.0.parts.store.drop_generations(gone.clone()).await {
-                Ok(()) => self.0.suites.change(repository.index, |view| view.drop_older(folder, &gone)),
-                Err(error) => tracing::warn!(%error, "old generations cannot be dropped"),
-            }
+    /// Drops generations that were superseded long ago and that no channel needs, and the tables of what
+    /// nobody lists any more.
+    pub(super) async fn forget_generations(&self) {
+        let oldest = self.0.parts.clock.unix() - self.kept_for();
+        let store = self.0.parts.store.clone();
+        let gone = tokio::task::spawn_blocking(move || store.droppable(oldest)).await;
+        let Ok(Ok(gone)) = gone else { return };
+        if !gone.is_empty()
+            && let Err(error) = self.0.parts.store.drop_generations(gone.clone()).await
+        {
+            tracing::warn!(%error, "old generations cannot be dropped");
+            return;
         }
         let before = self.0.parts.clock.unix() - TABLES_FOR;
-        if self.0.suites.view(repository.index).has_tables_before(before) {
-            self.0.suites.change(repository.index, |view| view.forget_tables(before));
+        for repository in self.0.parts.repositories.list() {
+            let stale = self.0.suites.view(repository.index).has_tables_before(before);
+            if stale || !gone.is_empty() {
+                self.0.suites.change(repository.index, |view| {
+                    view.drop_older(&gone);
+                    view.forget_tables(before);
+                });
+            }
         }
+    }
+
+    /// How long superseded generations are kept, in seconds: as long as some channel may still be promoted
+    /// to them.
+    fn kept_for(&self) -> i64 {
+        let longest = self.0.parts.channels.iter().filter_map(|channel| channel.after).max();
+        let longest = longest.map_or(0, |after| i64::try_from(after.as_secs()).unwrap_or(i64::MAX / 2));
+        // A day more, for a server that was off when its time came.
+        KEPT.max(longest + 24 * 3600)
     }
 }
 

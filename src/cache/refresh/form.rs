@@ -31,6 +31,11 @@ impl Cache {
         let wrong = || Failure::NotFound { upstream: "the archive".into() };
         let folder = RepoPath::from_decoded(resource.path.parent()).map_err(|_| wrong())?;
         let current = self.current(repository, &folder).ok_or_else(wrong)?;
+        let view = self.0.suites.view(repository.index).clone();
+        if view.shown(channel, folder.as_str(), None).is_some_and(|shown| shown.row.id != current.row.id) {
+            // Upstream has it only for what is current. apt tries the form that is here next.
+            return Err(wrong());
+        }
         let form = Form::of(resource.path.file_name()).ok_or_else(wrong)?;
         if form == Form::InRelease {
             // A refresh asks for this form first: where the current generation does not have it, upstream did

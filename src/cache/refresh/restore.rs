@@ -14,7 +14,7 @@ use crate::repo::apt::release::Release;
 use crate::repo::apt::table::Table;
 use crate::repo_path::RepoPath;
 use crate::store::{self, Check, Store};
-use crate::suite::{Generation, Known, View, known_index};
+use crate::suite::{Generation, Known, Pinned, View, known_index};
 
 impl Cache {
     /// Reads generations, channels and tables back from the store. Blocking: a few milliseconds for each
@@ -50,8 +50,9 @@ impl Cache {
                 }
             }
             for pin in pins.iter().filter(|pin| pin.repo == *repository.name()) {
-                let shown = view.generation(&pin.suite, pin.generation).cloned();
-                view.set_pin(&pin.channel, &pin.suite, shown);
+                let there = view.generation(&pin.suite, pin.generation).is_some();
+                let pinned = there.then_some(Pinned { generation: pin.generation, since: pin.since });
+                view.set_pin(&pin.channel, &pin.suite, pinned);
             }
             self.0.suites.change(repository.index, |shown| *shown = view.clone());
         }
@@ -113,10 +114,10 @@ fn add_tables(
             }
             Some(Err(error)) => {
                 tracing::warn!(%digest, %error, "a table is damaged; it is made again");
-                unread.push((known_index(&folder, false, listed), digest));
+                unread.push((known_index(&folder, &generation.release, listed), digest));
             }
             None if matches!(store.object(&digest), Ok(Some(_))) => {
-                unread.push((known_index(&folder, false, listed), digest));
+                unread.push((known_index(&folder, &generation.release, listed), digest));
             }
             None => {}
         }
