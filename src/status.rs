@@ -446,7 +446,14 @@ pub(crate) mod tests {
         status.suites[0].problem = Some("its index is missing".to_owned());
         status.store.full = true;
         let notes = status.attention().join("\n");
-        for words in ["No upstream of ubuntu", "did not answer within 5 s", "not verified", "store is full", "its index is missing", "SHA-1"] {
+        for words in [
+            "No upstream of ubuntu",
+            "did not answer within 5 s",
+            "not verified",
+            "store is full",
+            "its index is missing",
+            "SHA-1",
+        ] {
             assert!(notes.contains(words), "{words:?} in {notes}");
         }
     }

@@ -12,7 +12,8 @@ use crate::repo::Repository;
 use crate::repo_path::RepoPath;
 use crate::store;
 use crate::suite::{
-    Channel, ChannelFacts, Generation, GenerationFacts, RefreshFacts, ShownFacts, Suite, SuiteDetail, SuiteFacts,
+    Channel, ChannelFacts, Generation, GenerationFacts, RefreshFacts, ShownFacts, Suite, SuiteDetail,
+    SuiteFacts,
 };
 
 /// Nothing here has this name.
@@ -133,7 +134,8 @@ impl Cache {
                 vec![(Arc::clone(repository), RepoPath::from_decoded(&folder).map_err(unknown)?)]
             }
             _ => {
-                let only = repo.map(|repo| self.repository(repo)).transpose()?.map(|repository| repository.index);
+                let only =
+                    repo.map(|repo| self.repository(repo)).transpose()?.map(|repository| repository.index);
                 self.every_suite()
                     .into_iter()
                     .filter(|(repository, _)| only.is_none_or(|only| only == repository.index))

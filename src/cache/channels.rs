@@ -31,7 +31,9 @@ pub enum NotMoved {
     #[error("no generation {0} is kept here; `lumbung suite show` lists them")]
     NoGeneration(i64),
     /// The channel has not been moved, or was moved for the first time.
-    #[error("the channel {0} has nothing to go back to: it has not been moved since it first pointed anywhere")]
+    #[error(
+        "the channel {0} has nothing to go back to: it has not been moved since it first pointed anywhere"
+    )]
     NoPast(String),
     /// The catalog.
     #[error(transparent)]
@@ -90,8 +92,7 @@ impl Cache {
         let _moving = self.0.moving.lock().await;
         let store = self.0.parts.store.clone();
         let rollbacks = tokio::task::spawn_blocking(move || store.rollbacks()).await;
-        let rollbacks: HashMap<_, _> =
-            rollbacks.map_err(|_| store::Error::Closed)??.into_iter().collect();
+        let rollbacks: HashMap<_, _> = rollbacks.map_err(|_| store::Error::Closed)??.into_iter().collect();
         let rolled_back_at = rollbacks.get(&channel.name).copied();
         let ripe = self.0.parts.clock.unix().saturating_sub(after);
         let mut pins = Vec::new();
@@ -190,7 +191,12 @@ pub(super) fn kept(suite: &Suite) -> impl Iterator<Item = &Arc<Generation>> {
 /// The generation that a channel goes on to, if there is one. `ripe` is when it must have been current at
 /// the latest, `now` what the channel points at. A suite that it does not point at anywhere begins with the
 /// oldest there is, so that it does not follow `live` until the first has soaked.
-fn ripest(suite: &Suite, ripe: i64, now: Option<i64>, rolled_back_at: Option<i64>) -> Option<&Arc<Generation>> {
+fn ripest(
+    suite: &Suite,
+    ripe: i64,
+    now: Option<i64>,
+    rolled_back_at: Option<i64>,
+) -> Option<&Arc<Generation>> {
     let next = kept(suite).find(|generation| generation.row.created_at <= ripe);
     match now {
         None => next.or_else(|| kept(suite).last()),

@@ -92,7 +92,8 @@ impl Events {
     pub(super) fn tell(&self, at: i64, kind: EventKind, repo: &Arc<str>, subject: &str, text: String) {
         {
             let mut ring = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let same = |event: &&Event| event.kind == kind && event.repo == **repo && event.subject == subject;
+            let same =
+                |event: &&Event| event.kind == kind && event.repo == **repo && event.subject == subject;
             let before = ring.last.iter().rev().find(same);
             if before.is_some_and(|before| before.text == text && (0..AGAIN).contains(&(at - before.at))) {
                 return;
@@ -102,7 +103,14 @@ impl Events {
             if ring.last.len() == KEPT {
                 ring.last.pop_front();
             }
-            ring.last.push_back(Event { id, at, kind, repo, subject: subject.to_owned(), text: text.clone() });
+            ring.last.push_back(Event {
+                id,
+                at,
+                kind,
+                repo,
+                subject: subject.to_owned(),
+                text: text.clone(),
+            });
         }
         let event = kind.as_str();
         if kind.is_good() {
@@ -126,7 +134,8 @@ mod tests {
     #[test]
     fn the_ring_keeps_the_newest_and_repeats_nothing_for_an_hour() {
         let (events, repo) = (Events::default(), Arc::from("ubuntu"));
-        let tell = |at, text: &str| events.tell(at, EventKind::Pending, &repo, "dists/noble", text.to_owned());
+        let tell =
+            |at, text: &str| events.tell(at, EventKind::Pending, &repo, "dists/noble", text.to_owned());
         tell(0, "a");
         tell(60, "a");
         assert_eq!(events.since(0).len(), 1);

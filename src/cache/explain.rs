@@ -100,11 +100,16 @@ impl Cache {
             Resolution::Head { .. } | Resolution::OtherForm => {
                 self.explain_head(resource, channel, &view, &mut explanation)?;
             }
-            Resolution::Known(known) => self.explain_known(resource, channel, &view, &known, &mut explanation)?,
+            Resolution::Known(known) => {
+                self.explain_known(resource, channel, &view, &known, &mut explanation)?
+            }
             Resolution::UnknownSuite(folder) => {
                 "unknown-suite".clone_into(&mut explanation.known);
                 explanation.suite = Some(folder.as_str().to_owned());
-                explanation.decide("check", "nobody has asked for this suite yet: its release file is fetched first");
+                explanation.decide(
+                    "check",
+                    "nobody has asked for this suite yet: its release file is fetched first",
+                );
             }
             Resolution::Unlisted => {
                 "unlisted".clone_into(&mut explanation.known);
@@ -152,7 +157,9 @@ impl Cache {
     ) -> Result<(), store::Error> {
         "release-file".clone_into(&mut explanation.known);
         let folder = resource.path.parent();
-        let (Some(suite), Some(shown)) = (view.suite(folder), view.shown(channel, folder)) else { return Ok(()) };
+        let (Some(suite), Some(shown)) = (view.suite(folder), view.shown(channel, folder)) else {
+            return Ok(());
+        };
         explanation.vouched(shown);
         let now = self.0.parts.clock.unix();
         explanation.upstream = Some(shown.row.upstream.clone());
@@ -160,7 +167,10 @@ impl Cache {
         explanation.age_seconds = u64::try_from(now - suite.check.checked_at).ok();
         let form = crate::suite::Form::of(resource.path.file_name());
         let Some(digest) = form.and_then(|form| shown.object(form)) else {
-            explanation.decide("fetch", "upstream is asked for this form of the release file, which must say the same");
+            explanation.decide(
+                "fetch",
+                "upstream is asked for this form of the release file, which must say the same",
+            );
             return Ok(());
         };
         explanation.expected_hash = Some(format!("sha256:{digest}"));
@@ -172,7 +182,8 @@ impl Cache {
         let limit = resource.repository.check_every().as_secs();
         let age = explanation.age_seconds.unwrap_or(0);
         if shown.row.id != suite.current.row.id {
-            let why = format!("the channel {channel} holds generation {}, whatever upstream has", shown.row.id);
+            let why =
+                format!("the channel {channel} holds generation {}, whatever upstream has", shown.row.id);
             explanation.decide("serve", &why);
         } else if age < limit {
             let why = format!("upstream was asked {age} s ago, which is less than check_every ({limit} s)");
@@ -184,7 +195,8 @@ impl Cache {
             explanation.decide("check", &why);
         }
         if let Some(problem) = &suite.check.problem {
-            explanation.reason = format!("{}. What upstream has now is pending: {problem}", explanation.reason);
+            explanation.reason =
+                format!("{}. What upstream has now is pending: {problem}", explanation.reason);
         }
         Ok(())
     }
@@ -251,7 +263,10 @@ fn explain_lister(
         let shown = view.shown(channel, folder.as_str());
         let all = shown.into_iter().chain(super::channels::kept(suite));
         let lists = |generation: &&std::sync::Arc<Generation>| {
-            generation.release.find(path.as_str()).is_some_and(|listed| listed.checksum() == known.expected.checksum)
+            generation
+                .release
+                .find(path.as_str())
+                .is_some_and(|listed| listed.checksum() == known.expected.checksum)
         };
         if let Some(generation) = all.into_iter().find(lists) {
             explanation.vouched(generation);
@@ -321,9 +336,9 @@ impl fmt::Display for Explanation {
         row("channel", &self.channel)?;
         row("known as", &self.known)?;
         row("suite", self.suite.as_deref().unwrap_or_default())?;
-        let generation = self.generation.map(|id| {
-            format!("{id}, dated {}, here since {}", date(self.date), date(self.adopted_at))
-        });
+        let generation = self
+            .generation
+            .map(|id| format!("{id}, dated {}, here since {}", date(self.date), date(self.adopted_at)));
         row("generation", &generation.unwrap_or_default())?;
         row("signed by", &self.signers.join(", "))?;
         row("listed by", self.listed_by.as_deref().unwrap_or_default())?;

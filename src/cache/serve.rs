@@ -350,7 +350,9 @@ impl Cache {
         // is kept by its hash, so that they do not drive each other out.
         let key = match channel {
             Channel::Live => plain.clone(),
-            Channel::Named(_) | Channel::At(_) => checksum_key(&resource.repository, &Checksum::Sha256(digest)),
+            Channel::Named(_) | Channel::At(_) => {
+                checksum_key(&resource.repository, &Checksum::Sha256(digest))
+            }
         };
         for key in [&plain, &key] {
             if let Some(entry) = self.0.open.get(key).filter(|entry| entry.meta.digest == digest) {

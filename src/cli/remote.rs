@@ -60,7 +60,8 @@ impl Remote {
             Ok(response) => response,
             Err(error) if error.is_connect() => return Ok(Asked::NotRunning),
             Err(error) => {
-                return Err(error).with_context(|| format!("the server at http://{} does not answer", self.admin));
+                return Err(error)
+                    .with_context(|| format!("the server at http://{} does not answer", self.admin));
             }
         };
         let mut body = Vec::new();
@@ -70,8 +71,9 @@ impl Remote {
         }
         let status = response.status();
         if status.is_success() {
-            let answer = serde_json::from_slice(&body)
-                .with_context(|| format!("what answers at http://{} is not a Lumbung of this kind", self.admin))?;
+            let answer = serde_json::from_slice(&body).with_context(|| {
+                format!("what answers at http://{} is not a Lumbung of this kind", self.admin)
+            })?;
             return Ok(Asked::Answer(answer));
         }
         let problem: Option<serde_json::Value> = serde_json::from_slice(&body).ok();

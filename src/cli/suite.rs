@@ -14,7 +14,9 @@ pub(super) fn run(args: &args::Suite) -> anyhow::Result<Ending> {
         match &args.command {
             args::SuiteCommand::List => list(args).await,
             args::SuiteCommand::Show { repo, suite } => show(args, repo, suite).await,
-            args::SuiteCommand::Refresh { repo, suite } => refresh(args, repo.as_deref(), suite.as_deref()).await,
+            args::SuiteCommand::Refresh { repo, suite } => {
+                refresh(args, repo.as_deref(), suite.as_deref()).await
+            }
             args::SuiteCommand::Channels => channels(args).await,
             args::SuiteCommand::Promote { channel, to } => promote(args, channel, *to).await,
             args::SuiteCommand::Rollback { channel } => roll_back(args, channel).await,
@@ -24,7 +26,8 @@ pub(super) fn run(args: &args::Suite) -> anyhow::Result<Ending> {
 
 async fn list(args: &args::Suite) -> anyhow::Result<Ending> {
     let look = Question::Look("/api/v1/suites");
-    let suites: Vec<SuiteFacts> = ask(&args.file, args.admin, look, async |store| Ok(store.cache().suites())).await?;
+    let suites: Vec<SuiteFacts> =
+        ask(&args.file, args.admin, look, async |store| Ok(store.cache().suites())).await?;
     print(args.json, &suites, || list_text(&suites))
 }
 
@@ -35,7 +38,8 @@ fn list_text(suites: &[SuiteFacts]) -> String {
     let mut rows =
         vec![["REPOSITORY", "SUITE", "GENERATION", "DATED", "ASKED UPSTREAM", "STATE"].map(str::to_owned)];
     rows.extend(suites.iter().map(|suite| {
-        let state = suite.problem.as_ref().map_or("current".to_owned(), |problem| format!("PENDING: {problem}"));
+        let state =
+            suite.problem.as_ref().map_or("current".to_owned(), |problem| format!("PENDING: {problem}"));
         [
             suite.repo.clone(),
             suite.suite.clone(),
@@ -99,7 +103,8 @@ async fn refresh(args: &args::Suite, repo: Option<&str>, suite: Option<&str>) ->
         let offline = async |store: &crate::app::Offline| {
             Ok(store.cache().refresh_suites(repo, suite, OFFLINE_REFRESH).await?)
         };
-        let refreshed: Vec<RefreshFacts> = ask(&args.file, args.admin, Question::Change(&path), offline).await?;
+        let refreshed: Vec<RefreshFacts> =
+            ask(&args.file, args.admin, Question::Change(&path), offline).await?;
         // The server answers before the proxies' patience ends; asking again joins what is under way.
         if refreshed.iter().all(|suite| suite.state != "running") {
             break refreshed;
@@ -113,7 +118,8 @@ async fn refresh(args: &args::Suite, repo: Option<&str>, suite: Option<&str>) ->
 fn refresh_text(refreshed: &[RefreshFacts]) -> String {
     let mut rows = vec![["REPOSITORY", "SUITE", "GENERATION", "STATE"].map(str::to_owned)];
     rows.extend(refreshed.iter().map(|suite| {
-        let state = suite.problem.as_ref().map_or_else(|| suite.state.clone(), |why| format!("FAILED: {why}"));
+        let state =
+            suite.problem.as_ref().map_or_else(|| suite.state.clone(), |why| format!("FAILED: {why}"));
         let generation = suite.generation.map_or_else(|| "-".to_owned(), |id| id.to_string());
         [suite.repo.clone(), suite.suite.clone(), generation, state]
     }));

@@ -141,7 +141,9 @@ fn no_two<'g, T: Eq + Hash + 'g>(
 fn channel_name(text: &str) -> Result<Arc<str>, String> {
     match text.parse() {
         Ok(Channel::Named(name)) => Ok(name),
-        Ok(Channel::Live) => Err("live is what upstream has, and always there; choose another name".to_owned()),
+        Ok(Channel::Live) => {
+            Err("live is what upstream has, and always there; choose another name".to_owned())
+        }
         Ok(Channel::At(_)) => Err("it is a time, which needs no channel; choose another name".to_owned()),
         Err(_) => Err("a channel's name is 1 to 64 of a-z, 0-9, `-` and `_`".to_owned()),
     }

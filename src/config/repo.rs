@@ -71,9 +71,9 @@ impl Written {
                 .item("check_every")
                 .and_then(|item| item.within(&ages, "0 s (ask every time) to 30 days"))
                 .map(|given| given.value.0),
-            legacy_sha1: table.item("legacy_sha1").and_then(|item| {
-                item.flag().map(|value| Given { value, place: item.place().clone() })
-            }),
+            legacy_sha1: table
+                .item("legacy_sha1")
+                .and_then(|item| item.flag().map(|value| Given { value, place: item.place().clone() })),
             rescue: table.item("rescue").map(|item| item.list(false, Item::parse)).unwrap_or_default(),
             unlisted: table.item("unlisted").and_then(|item| item.read(unlisted)),
         };
@@ -110,7 +110,9 @@ impl Written {
 
     /// Keys that mean nothing where nothing is verified.
     fn check_trusted(&self, trust: Trust, report: &Report<'_>) {
-        if let Some(given) = self.legacy_sha1.as_ref().filter(|given| given.value && trust != Trust::Signature) {
+        if let Some(given) =
+            self.legacy_sha1.as_ref().filter(|given| given.value && trust != Trust::Signature)
+        {
             report.wrong(&given.place, "has no use without signatures; remove it, or add a keyring");
         }
         if trust != Trust::None {

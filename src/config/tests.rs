@@ -155,7 +155,10 @@ fn the_example_has_every_key() {
 #[case("[log]\nformat = 'xml'", "2: log.format: \"xml\" cannot be used: it must be \"text\" or \"json\"")]
 #[case("[wan]\nlimit = '20 Mbit/s'", "1: wan: is not yet supported by this version; remove it")]
 #[case("[[seed]]\nname = 'x'", "1: seed: is not yet supported by this version; remove it")]
-#[case("[[channel]]\nafter = '1 h'", "1: channel[1].name: is missing; a channel needs a name, such as \"stable\"")]
+#[case(
+    "[[channel]]\nafter = '1 h'",
+    "1: channel[1].name: is missing; a channel needs a name, such as \"stable\""
+)]
 #[case(
     "[[channel]]\nname = 'live'",
     "2: channel[1].name (live): \"live\" cannot be used: live is what upstream has, and always there; choose another name"
@@ -372,7 +375,8 @@ fn channels_and_offices_become_plain_values() {
     let config = Config::parse(&text, "t.toml").unwrap();
     let channels: Vec<_> = config.channels.iter().map(|channel| (&*channel.name, channel.after)).collect();
     assert_eq!(channels, [("pilot", None), ("stable", Some(Duration::from_hours(7 * 24)))]);
-    let offices: Vec<_> = config.offices.iter().map(|office| (&*office.name, office.channel.to_string())).collect();
+    let offices: Vec<_> =
+        config.offices.iter().map(|office| (&*office.name, office.channel.to_string())).collect();
     assert_eq!(offices, [("O", "stable".to_owned()), ("P", "live".to_owned())]);
     assert_eq!(config.offices[1].networks[1].to_string(), "10.1.3.7/32");
 }

@@ -61,7 +61,10 @@ pub fn with(state: AdminState, further: Router) -> Router {
         .route("/api/v1/status", get(status))
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "There is nothing at this address.") })
         .method_not_allowed_fallback(|| async {
-            problem(StatusCode::METHOD_NOT_ALLOWED, "This address does not know the method; the header Allow names those that it knows.")
+            problem(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "This address does not know the method; the header Allow names those that it knows.",
+            )
         })
         .with_state(state)
         .merge(further)

@@ -120,7 +120,10 @@ struct Which {
     suite: Option<String>,
 }
 
-async fn refresh(State(state): State<ApiState>, Query(Which { repo, suite }): Query<Which>) -> Response<Body> {
+async fn refresh(
+    State(state): State<ApiState>,
+    Query(Which { repo, suite }): Query<Which>,
+) -> Response<Body> {
     if suite.is_some() && repo.is_none() {
         return problem(StatusCode::BAD_REQUEST, "A suite is looked for in a repository: add repo=NAME.");
     }

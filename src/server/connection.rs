@@ -120,7 +120,8 @@ impl Server {
     /// # Errors
     /// An address cannot be bound; the text names it.
     pub async fn bind(parts: Parts) -> Result<Self, std::io::Error> {
-        let Parts { config, channels, offices, repositories, cache, metrics, access_log, clock, tasks } = parts;
+        let Parts { config, channels, offices, repositories, cache, metrics, access_log, clock, tasks } =
+            parts;
         let mut listeners = Vec::new();
         let mut addresses = Vec::new();
         for address in &config.listen {

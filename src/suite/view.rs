@@ -180,7 +180,9 @@ impl View {
             let shown = match channel {
                 // What is current comes first anyway.
                 Channel::Live => None,
-                Channel::Named(name) => self.shown.get(name).and_then(|shown| shown.get(root)?.iter().find_map(find)),
+                Channel::Named(name) => {
+                    self.shown.get(name).and_then(|shown| shown.get(root)?.iter().find_map(find))
+                }
                 // Rare enough to be looked for each time.
                 Channel::At(_) => self.shown_of(channel, all).iter().find_map(find),
             };
@@ -199,7 +201,8 @@ impl View {
 
     /// Those of the listings that belong to generations which `channel` shows.
     fn shown_of(&self, channel: &Channel, listings: &[Listing]) -> Vec<Listing> {
-        let shown: Vec<_> = self.suites.keys().filter_map(|folder| self.shown(channel, folder, None)).collect();
+        let shown: Vec<_> =
+            self.suites.keys().filter_map(|folder| self.shown(channel, folder, None)).collect();
         let wanted = |listing: &&Listing| shown.iter().any(|generation| generation.has_index(&listing.index));
         listings.iter().filter(wanted).cloned().collect()
     }

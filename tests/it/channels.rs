@@ -50,7 +50,9 @@ impl Archive {
     /// Publishes the second generation, and deletes what only the first had.
     fn go_on(&self) {
         self.second.to(&self.origin, "/ubuntu");
-        for file in self.first.files().iter().filter(|file| !self.second.files().iter().any(|f| f.path == file.path)) {
+        for file in
+            self.first.files().iter().filter(|file| !self.second.files().iter().any(|f| f.path == file.path))
+        {
             self.origin.remove(&format!("/ubuntu/{}", file.path));
         }
     }
@@ -333,7 +335,9 @@ async fn what_live_has_had_long_enough_is_promoted_but_not_what_was_rolled_back(
 #[tokio::test]
 async fn what_no_index_lists_is_kept_only_where_that_is_configured_and_says_so() {
     const README: &str = "/ubuntu/pool/main/README.deb";
-    for (further, asked, mark) in [("", 2, "fwd=bypass; detail=unlisted"), ("unlisted = \"keep\"", 1, "detail=unverified")] {
+    for (further, asked, mark) in
+        [("", 2, "fwd=bypass; detail=unlisted"), ("unlisted = \"keep\"", 1, "detail=unverified")]
+    {
         let archive = Archive::start().await;
         archive.origin.route(README, Reply::ok("unlisted"));
         let server = archive.serve(further, "").await;
@@ -341,7 +345,11 @@ async fn what_no_index_lists_is_kept_only_where_that_is_configured_and_says_so()
         assert_eq!(ok(&server, README).await.text(), "unlisted");
         let again = ok(&server, README).await;
         assert_eq!(again.text(), "unlisted");
-        assert!(again.header("cache-status").is_some_and(|status| status.contains(mark)), "{:?}", again.headers);
+        assert!(
+            again.header("cache-status").is_some_and(|status| status.contains(mark)),
+            "{:?}",
+            again.headers
+        );
         assert_eq!(archive.origin.log().count(README), asked, "{further}");
     }
 }

@@ -49,7 +49,11 @@ async fn a_suite_is_known_once_it_was_asked_for_with_its_generations_and_channel
     noble.date(day(1)).publish().to(&origin, "/ubuntu");
     get(server.address(), "/ubuntu/dists/noble/InRelease", &[]).await;
     let suites = look(&server, "/api/v1/suites").await;
-    assert_eq!((&suites[0]["suite"], &suites[0]["generation"]), (&"dists/noble".into(), &2.into()), "{suites}");
+    assert_eq!(
+        (&suites[0]["suite"], &suites[0]["generation"]),
+        (&"dists/noble".into(), &2.into()),
+        "{suites}"
+    );
     for name in ["noble", "dists/noble"] {
         let suite = look(&server, &format!("/api/v1/suites/ubuntu/{name}")).await;
         let generations: Vec<_> = suite["generations"]
@@ -58,8 +62,7 @@ async fn a_suite_is_known_once_it_was_asked_for_with_its_generations_and_channel
             .iter()
             .map(|generation| (generation["id"].clone(), generation["channels"].clone()))
             .collect();
-        let expected =
-            [(2.into(), serde_json::json!(["live"])), (1.into(), serde_json::json!(["pilot"]))];
+        let expected = [(2.into(), serde_json::json!(["live"])), (1.into(), serde_json::json!(["pilot"]))];
         assert_eq!(generations, expected, "{suite}");
         assert_eq!(suite["components"], serde_json::json!(["main"]));
     }
@@ -77,7 +80,10 @@ async fn a_refresh_asks_upstream_at_once_and_fetches_an_unknown_suite() {
     let (noble, origin, server, _keyring) = served().await;
     let token = server.admin_token();
     let (status, refreshed) = post(&server, "/api/v1/suites/refresh?repo=ubuntu&suite=noble", &token).await;
-    assert_eq!((status, &refreshed[0]["state"], &refreshed[0]["generation"]), (200, &"current".into(), &1.into()));
+    assert_eq!(
+        (status, &refreshed[0]["state"], &refreshed[0]["generation"]),
+        (200, &"current".into(), &1.into())
+    );
     noble.date(day(1)).publish().to(&origin, "/ubuntu");
     let (_, refreshed) = post(&server, "/api/v1/suites/refresh", &token).await;
     assert_eq!(refreshed[0]["generation"], 2, "{refreshed}");
@@ -114,13 +120,17 @@ async fn what_keeps_a_suite_back_is_an_event_a_metric_and_in_the_status() {
     other.to(&origin, "/ubuntu");
     get(server.address(), "/ubuntu/dists/noble/InRelease", &[]).await;
     let events = look(&server, "/api/v1/events").await;
-    let kinds: Vec<_> = events.as_array().expect("a list").iter().map(|event| event["kind"].clone()).collect();
+    let kinds: Vec<_> =
+        events.as_array().expect("a list").iter().map(|event| event["kind"].clone()).collect();
     assert_eq!(kinds, ["adopted", "verify-failure", "pending"], "{events}");
     assert_eq!(look(&server, "/api/v1/events?since=2").await.as_array().map(Vec::len), Some(1));
     let metrics = get(server.admin(), "/metrics", &[]).await.text();
     let row = r#"lumbung_suite_generation_pending{repo="ubuntu",suite="dists/noble"} 1"#;
     assert!(metrics.lines().any(|line| line == row), "{metrics}");
-    assert!(metrics.contains(r#"lumbung_suite_age_seconds{repo="ubuntu",suite="dists/noble"} "#), "{metrics}");
+    assert!(
+        metrics.contains(r#"lumbung_suite_age_seconds{repo="ubuntu",suite="dists/noble"} "#),
+        "{metrics}"
+    );
     let status = look(&server, "/api/v1/status").await;
     assert!(status["suites"][0]["problem"].is_string(), "{status}");
     assert_eq!(status["repos"][0]["legacy_sha1"], true);

@@ -128,7 +128,11 @@ async fn an_explanation_is_of_the_channel_that_the_client_sees_and_fetches_nothi
     assert_eq!(world.why(&own).await["channel"], "pilot");
     for refused in ["http://elsewhere.example/x", "/debian/x", "/", "/ubuntu@nowhere/x"] {
         let answer = get(world.server.admin(), &format!("/api/v1/why?url={refused}"), &[]).await;
-        assert_eq!((answer.status, answer.header("content-type")), (404, Some("application/problem+json")), "{refused}");
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (404, Some("application/problem+json")),
+            "{refused}"
+        );
     }
     assert_eq!(get(world.server.admin(), "/api/v1/why?url=nonsense", &[]).await.status, 400);
     assert_eq!(world.origin.requests().len(), asked);
@@ -178,6 +182,7 @@ async fn a_missing_token_is_told_with_the_place_where_it_is_looked_for() {
     std::fs::remove_file(world.server.store().join("admin-token")).expect("a token");
     let (code, _, said) = lumbung(&["suite", "promote", "pilot", "--config", &file]).await;
     assert!(code == Some(1) && said.contains("admin-token"), "{said}");
-    let unasked = ask(world.server.admin(), "POST", "/api/v1/suites/refresh", &[("Content-Length", "0")]).await;
+    let unasked =
+        ask(world.server.admin(), "POST", "/api/v1/suites/refresh", &[("Content-Length", "0")]).await;
     assert_eq!(unasked.status, 401);
 }

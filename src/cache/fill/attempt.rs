@@ -53,12 +53,7 @@ impl Fill {
         Step::Next(last.unwrap_or_else(|| Failure::Unreachable("there is nowhere to look".into())))
     }
 
-    async fn attempt_at(
-        &self,
-        source: &Source,
-        place: &RepoPath,
-        transfer: &mut Option<Transfer>,
-    ) -> Step {
+    async fn attempt_at(&self, source: &Source, place: &RepoPath, transfer: &mut Option<Transfer>) -> Step {
         let cache = &self.cache.0;
         let base = &source.base;
         if let Some(whole) = transfer.take_if(|transfer| transfer.is_whole()) {
@@ -316,7 +311,5 @@ impl Fill {
             Step::Next(failure) if self.flight.has_head() => Step::Done(End::Failed(failure)),
             step => step,
         }
-    }
-
     }
 }

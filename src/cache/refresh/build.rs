@@ -385,7 +385,13 @@ impl Cache {
     }
 
     /// The generations that are kept here and list these bytes at `path`.
-    fn listing(&self, repository: &Repository, folder: &RepoPath, path: &RepoPath, checksum: &Checksum) -> Vec<i64> {
+    fn listing(
+        &self,
+        repository: &Repository,
+        folder: &RepoPath,
+        path: &RepoPath,
+        checksum: &Checksum,
+    ) -> Vec<i64> {
         let view = self.0.suites.view(repository.index);
         let Some(suite) = view.suite(folder.as_str()) else { return Vec::new() };
         std::iter::once(&suite.current)
