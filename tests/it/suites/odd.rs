@@ -47,7 +47,8 @@ async fn a_suite_with_a_nested_name() {
 #[tokio::test]
 async fn a_flat_repository(#[case] base: &str, #[case] suite: &str) {
     let setup = Setup::new().await;
-    let flat = Repository::flat().package(Package::new("nano", "7.2-1")).signed_by(&setup.key);
+    let flat = Repository::flat().field("Suite", "stable").package(Package::new("nano", "7.2-1"));
+    let flat = flat.signed_by(&setup.key);
     let folder = format!("{base}/{}", suite.trim_start_matches("./"));
     let folder = folder.trim_end_matches('/');
     if suite == "./" {

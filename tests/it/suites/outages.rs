@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use rstest::rstest;
 
-use super::{IN_RELEASE, PACKAGES, RETRY, STALE, Setup, consistent};
+use super::{IN_RELEASE, PACKAGES, RETRY, STALE, Setup, TRANSLATION, consistent};
 use crate::support::origin::Reply;
 use crate::support::repository::{Package, day};
 
@@ -25,7 +25,7 @@ impl Trouble {
             Self::Dead => return setup.origin().stop().await,
             Self::Hanging => Reply::hang(),
             Self::Portal => Reply::portal(),
-            Self::NamelessPortal => Reply::ok("<html>Please log in</html>"),
+            Self::NamelessPortal => Reply::ok("<html>Please log in</html>").no_validators(),
             Self::RedirectToPortal => Reply::redirect("http://192.168.1.1/login"),
             Self::Unwell => Reply::status(502),
             Self::Gone => Reply::status(404),
@@ -97,10 +97,10 @@ async fn a_suite_is_served_for_as_long_as_upstream_is_dead() {
     let setup = Setup::new().await;
     let until = SystemTime::now() + 20 * STALE;
     setup.first().valid_until(until).publish().to(setup.origin(), "/u");
-    let before = consistent(setup.server.address(), &[PACKAGES]).await;
+    let before = consistent(setup.server.address(), &[PACKAGES, TRANSLATION]).await;
     setup.origin().stop().await;
     setup.server.clock().advance(40 * STALE);
-    assert_eq!(consistent(setup.server.address(), &[PACKAGES]).await, before);
+    assert_eq!(consistent(setup.server.address(), &[PACKAGES, TRANSLATION]).await, before);
     // apt is told of the end by its own clock.
     let apt = setup.desktop();
     apt.update().await.assert_ok();
