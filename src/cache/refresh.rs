@@ -55,12 +55,6 @@ pub(super) enum Refreshed {
     Impatient,
 }
 
-impl Refreshes {
-    fn is_empty(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-    }
-}
-
 impl Cache {
     /// Refreshes a suite, or joins the refresh that is under way, and waits up to `patience` for it.
     /// Dropping the future does not stop the refresh.

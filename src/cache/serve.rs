@@ -172,7 +172,7 @@ impl Cache {
     ) -> (Freshness, Outcome) {
         let view = self.0.suites.view(repository.index).clone();
         let Some(suite) = view.suite(folder.as_str()) else { return (Freshness::Fresh, Outcome::Hit) };
-        let shown = view.shown(channel, folder.as_str(), None);
+        let shown = view.shown(channel, folder.as_str());
         if shown.is_some_and(|shown| shown.row.id != suite.current.row.id) {
             // What a channel holds on to does not depend on what upstream says today; yet `live` has to
             // move on, even if nobody looks at it, for the channel to have something to be promoted to.

@@ -83,7 +83,7 @@ impl View {
         };
         let Some(form) = Form::of(path.file_name()) else { return Resolution::Unlisted };
         let given = given.filter(|_| form == Form::Signature);
-        let shown = self.shown(channel, folder, given).unwrap_or(&suite.current);
+        let shown = self.shown_to(channel, folder, given).unwrap_or(&suite.current);
         match shown.object(form) {
             Some(digest) => Resolution::Head { digest },
             None => Resolution::OtherForm,
@@ -95,7 +95,7 @@ impl View {
             let folder = crate::repo::suite_folder(path);
             return RepoPath::from_decoded(folder).map_or(Resolution::Unlisted, Resolution::UnknownSuite);
         };
-        let shown = self.shown(channel, folder, given).unwrap_or(&suite.current);
+        let shown = self.shown_to(channel, folder, given).unwrap_or(&suite.current);
         let named_by_hash = by_hash::parse(below.as_str()).is_some();
         // Under its hash an index of an older generation stays reachable; under its plain name there is
         // only the one that is shown.

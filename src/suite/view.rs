@@ -148,12 +148,11 @@ impl View {
 
     /// The generation of a suite that `channel` shows. A named channel that has not been pointed at anything
     /// shows the current one; a time before the first generation here shows that one.
-    /// Through `live` it is `given`, where that is some generation that is still here.
     #[must_use]
-    pub fn shown(&self, channel: &Channel, folder: &str, given: Option<i64>) -> Option<&Arc<Generation>> {
+    pub fn shown(&self, channel: &Channel, folder: &str) -> Option<&Arc<Generation>> {
         let suite = self.suites.get(folder)?;
         let shown = match channel {
-            Channel::Live => given.and_then(|id| self.generation(folder, id)),
+            Channel::Live => None,
             Channel::Named(name) => self
                 .pinned(name, &suite.current.row.suite)
                 .and_then(|pinned| self.generation(folder, pinned.generation)),
@@ -163,6 +162,14 @@ impl View {
             }
         };
         Some(shown.unwrap_or(&suite.current))
+    }
+
+    /// The same for somebody who was last given the generation `given`: through `live` that is the one, as
+    /// long as it is here.
+    #[must_use]
+    pub fn shown_to(&self, channel: &Channel, folder: &str, given: Option<i64>) -> Option<&Arc<Generation>> {
+        let given = given.filter(|_| *channel == Channel::Live);
+        given.and_then(|id| self.generation(folder, id)).or_else(|| self.shown(channel, folder))
     }
 
     /// What an index of the archive lists for a path. Those of the generations that `channel` shows count
@@ -193,7 +200,7 @@ impl View {
     /// The generation that lists an index: the one that `channel` shows, or else the newest of any.
     #[must_use]
     pub fn lister(&self, channel: &Channel, index: &Checksum) -> Option<&Arc<Generation>> {
-        let shown = self.suites.keys().filter_map(|folder| self.shown(channel, folder, None));
+        let shown = self.suites.keys().filter_map(|folder| self.shown(channel, folder));
         let current = self.suites.values().map(|suite| &suite.current);
         let older = self.suites.values().flat_map(|suite| &suite.older);
         shown.chain(current).chain(older).find(|generation| generation.has_index(index))
@@ -201,8 +208,7 @@ impl View {
 
     /// Those of the listings that belong to generations which `channel` shows.
     fn shown_of(&self, channel: &Channel, listings: &[Listing]) -> Vec<Listing> {
-        let shown: Vec<_> =
-            self.suites.keys().filter_map(|folder| self.shown(channel, folder, None)).collect();
+        let shown: Vec<_> = self.suites.keys().filter_map(|folder| self.shown(channel, folder)).collect();
         let wanted = |listing: &&Listing| shown.iter().any(|generation| generation.has_index(&listing.index));
         listings.iter().filter(wanted).cloned().collect()
     }

@@ -15,6 +15,7 @@ use crate::cache::failure::Failure;
 use crate::cache::lookup::Cache;
 use crate::digest::Digest;
 use crate::outcome::Class;
+use crate::repo::apt::checksum::Checksum;
 use crate::repo::apt::compression::unpack;
 use crate::repo::apt::index::{IndexKind, read};
 use crate::repo::apt::release::Release;

@@ -32,7 +32,7 @@ impl Cache {
         let folder = RepoPath::from_decoded(resource.path.parent()).map_err(|_| wrong())?;
         let current = self.current(repository, &folder).ok_or_else(wrong)?;
         let view = self.0.suites.view(repository.index).clone();
-        if view.shown(channel, folder.as_str(), None).is_some_and(|shown| shown.row.id != current.row.id) {
+        if view.shown(channel, folder.as_str()).is_some_and(|shown| shown.row.id != current.row.id) {
             // Upstream has it only for what is current. apt tries the form that is here next.
             return Err(wrong());
         }

@@ -122,7 +122,7 @@ async fn a_program_that_is_killed_in_mid_change_comes_back_with_what_it_had() {
     origin.start_again().await;
     server.start_again().await;
     assert_eq!(get(server.address(), IN_RELEASE, &[]).await.status, 200);
-    let current = |event: &Value| event["message"] == "a new generation is current";
+    let current = |event: &Value| event["event"] == "adopted";
     server.event("the change", current).await;
     assert_eq!(consistent(server.address(), &[PACKAGES, TRANSLATION]).await, release);
 }

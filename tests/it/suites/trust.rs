@@ -311,9 +311,7 @@ async fn another_signing_key_is_an_alarm_until_the_old_one_is_gone_from_the_keyr
     let second = noble().date(day(1)).signed_by(&new).publish();
     second.to(&origin, "/u");
     assert_eq!(get(server.address(), IN_RELEASE, &[]).await.body, before);
-    let event = |event: &Value| {
-        event["message"] == "the suite is signed by another key" && event["suite"] == "dists/noble"
-    };
+    let event = |event: &Value| event["event"] == "signing-key-changed" && event["subject"] == "dists/noble";
     server.event("the alarm", event).await;
     let metrics = get(server.admin(), "/metrics", &[]).await.text();
     assert!(metrics.contains("{repo=\"u\",what=\"signing-key-changed\"} 1"), "{metrics}");
