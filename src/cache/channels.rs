@@ -77,8 +77,8 @@ impl Cache {
         Ok(self.show(&name, &back, EventKind::RolledBack))
     }
 
-    /// Promotes what `live` has had long enough.
-    pub(super) async fn promote_what_has_soaked(&self) {
+    /// Promotes what `live` has had long enough. Called at start-up, and every minute from then on.
+    pub async fn promote_what_has_soaked(&self) {
         let soaking = self.0.parts.channels.iter().filter_map(|channel| Some((channel, channel.after?)));
         for (channel, after) in soaking {
             let after = i64::try_from(after.as_secs()).unwrap_or(i64::MAX / 2);

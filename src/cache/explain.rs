@@ -123,6 +123,11 @@ impl Cache {
         Ok(explanation)
     }
 
+    /// Waits until indices that have come are read, as requests for packages do.
+    pub async fn settled(&self) {
+        self.0.building.done().await;
+    }
+
     fn explain_open(&self, resource: &Resource, explanation: &mut Explanation) -> Result<(), store::Error> {
         let key = key_of(resource);
         let entry = self.0.parts.store.entry(&key)?;

@@ -129,7 +129,6 @@ impl Cache {
     /// Runs until a shutdown.
     pub async fn tend_suites(self) {
         let tasks = self.0.parts.tasks.clone();
-        self.promote_what_has_soaked().await;
         loop {
             tokio::select! {
                 () = tasks.stopping() => return,

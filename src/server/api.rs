@@ -53,18 +53,17 @@ impl ApiState {
 
 /// The routes.
 pub fn router(state: ApiState) -> Router {
-    let changing = Router::new()
-        .route("/api/v1/suites/refresh", post(refresh))
-        .route("/api/v1/channels/{name}/promote", post(promote))
-        .route("/api/v1/channels/{name}/rollback", post(roll_back))
-        .route_layer(from_fn_with_state(Arc::clone(&state.guard), authorized));
+    // Only for the method that changes something: looking at the address is no attempt.
+    let guard = || from_fn_with_state(Arc::clone(&state.guard), authorized);
     Router::new()
         .route("/api/v1/suites", get(suites))
         .route("/api/v1/suites/{repo}/{*suite}", get(suite))
         .route("/api/v1/channels", get(channels))
         .route("/api/v1/events", get(events))
         .route("/api/v1/why", get(why))
-        .merge(changing)
+        .route("/api/v1/suites/refresh", post(refresh).route_layer(guard()))
+        .route("/api/v1/channels/{name}/promote", post(promote).route_layer(guard()))
+        .route("/api/v1/channels/{name}/rollback", post(roll_back).route_layer(guard()))
         .with_state(state)
 }
 
@@ -105,6 +104,7 @@ struct Why {
 }
 
 async fn why(State(state): State<ApiState>, Query(Why { url, client }): Query<Why>) -> Response<Body> {
+    state.cache.settled().await;
     match tokio::task::spawn_blocking(move || state.explainer.explain(&url, client)).await {
         Ok(Ok(explanation)) => json(&explanation),
         Ok(Err(error @ Unexplained::Store(_))) => failed(&error),

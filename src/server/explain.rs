@@ -82,7 +82,10 @@ impl Explainer {
             Ok(Route::MirrorList(_)) => return Err(Unexplained::NoFile("a mirror list")),
             Ok(Route::Pass(_) | Route::Tunnel(..)) => return Err(not_a_url()),
         };
-        let rule = rule(&parsed, &resource);
+        let host = parsed
+            .host()
+            .filter(|host| host.parse().is_ok_and(|host| self.router.repositories.knows_host(&host)));
+        let rule = rule(&parsed, host, &resource);
         self.cache
             .explain(url, &rule, &resource, &channel)
             .map_err(|error| Unexplained::Store(error.to_string()))
@@ -116,8 +119,11 @@ fn file(route: Route) -> Option<(Resource, Channel)> {
 }
 
 /// How the address led to the repository, in words.
-fn rule(uri: &Uri, resource: &Resource) -> String {
+fn rule(uri: &Uri, host: Option<&str>, resource: &Resource) -> String {
     let name = resource.repository.name();
+    if let Some(host) = host {
+        return format!("the host {host} belongs to an upstream or alias of {name}");
+    }
     let first = uri.path().trim_start_matches('/').split('/').next().unwrap_or_default();
     if first == "snapshot" {
         return format!("/snapshot/CHANNEL/{name}/: the repository {name} in a channel");
@@ -129,8 +135,5 @@ fn rule(uri: &Uri, resource: &Resource) -> String {
             format!("/{name}/: the name of the repository {name}")
         };
     }
-    match uri.host() {
-        Some(host) => format!("the host {host} belongs to an upstream or alias of {name}"),
-        None => format!("/{first}/: a host that belongs to an upstream or alias of {name}"),
-    }
+    format!("/{first}/: a host that belongs to an upstream or alias of {name}")
 }

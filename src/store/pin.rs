@@ -90,8 +90,8 @@ impl Store {
             }
             transaction
                 .prepare_cached(
-                    "UPDATE pin SET generation = previous, since = ?2, previous = generation, \
-                     previous_since = since WHERE channel = ?1 AND previous IS NOT NULL",
+                    "UPDATE pin SET generation = previous, previous = generation, previous_since = since, \
+                     since = CASE WHEN previous = generation THEN since ELSE ?2 END WHERE channel = ?1 AND previous IS NOT NULL",
                 )?
                 .execute(params![channel, now])?;
             transaction

@@ -315,6 +315,7 @@ impl View {
             listings.retain(|listing| listing.rank < Rank::Nobody || listing.since >= before);
         }
         self.tables.retain(|_, listings| !listings.is_empty());
+        self.changed = true;
     }
 
     /// Whether [`forget_tables`](Self::forget_tables) would change anything.
@@ -348,7 +349,6 @@ impl View {
             }
             listings.sort_by_cached_key(key);
         }
-        self.changed = true;
     }
 }
 

@@ -10,6 +10,7 @@ use super::{Fill, PROGRESS, Step};
 use crate::cache::events::EventKind;
 use crate::cache::failure::Failure;
 use crate::cache::flight::End;
+use crate::outcome::Class;
 
 /// Whether an upstream that fails like this does not have the file (any more).
 pub(super) const fn lacks(failure: &Failure) -> bool {
@@ -19,7 +20,9 @@ pub(super) const fn lacks(failure: &Failure) -> bool {
 impl Fill {
     /// Seeks the file beyond the upstreams. None when it is not there either, or must not be sought.
     pub(super) async fn rescue(&self, transfer: &mut Option<Transfer>) -> Option<End> {
-        if self.goal.known.is_none() || self.flight.has_head() {
+        // A generation that is not current yet waits for upstream, which may be in mid-sync.
+        let pending = self.flight.class == Class::Refresh;
+        if self.goal.known.is_none() || pending || self.flight.has_head() {
             return None;
         }
         for source in self.rescuers() {
