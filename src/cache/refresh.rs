@@ -13,6 +13,7 @@ mod build;
 mod fetch;
 mod form;
 mod judge;
+mod learn;
 mod restore;
 
 use std::collections::HashMap;
@@ -27,8 +28,8 @@ use crate::repo::Repository;
 use crate::repo_path::RepoPath;
 use crate::store::EntryKey;
 
-pub(super) use build::Building;
 pub use fetch::load_keyrings;
+pub(super) use learn::Building;
 
 /// Pause between attempts at a suite whose newest state could not be completed.
 const RETRY: Duration = Duration::from_mins(1);

@@ -29,10 +29,6 @@ use crate::suite::{Channel, Form, Known, Resolution, Suite};
 /// having been told why; a 503 with a body before that makes it retry and shows the reason.
 const PATIENCE: Duration = Duration::from_secs(25);
 
-/// How long a client that was given a release file gets what belongs to it under plain names. A slow line
-/// takes minutes from the first file of an update to the last.
-const GIVEN_FOR: Duration = Duration::from_mins(30);
-
 impl Cache {
     /// Answers a request of `client` for `resource` as `channel` shows it. With `head_only` a
     /// body that is neither here nor on its way is not fetched just to describe it.
@@ -237,28 +233,6 @@ impl Cache {
             }
             Err(failure) => Answer::Failed(failure),
         }
-    }
-
-    /// The generation of the resource's suite that `client` was given lately.
-    fn given(&self, resource: &Resource, client: IpAddr) -> Option<i64> {
-        if !resource.class.is_of_suite() {
-            return None;
-        }
-        let view = self.0.suites.view(resource.repository.index);
-        let (folder, ..) = view.suite_of(&resource.path)?;
-        let key = EntryKey { repo: Arc::clone(resource.repository.name()), path: Arc::clone(folder) };
-        let (since, generation) = self.0.given.get(&(client, key))?;
-        self.is_recent(since, GIVEN_FOR).then_some(generation)
-    }
-
-    /// Remembers which generation a client was given.
-    fn note_given(&self, resource: &Resource, client: IpAddr, digest: Digest) {
-        let view = self.0.suites.view(resource.repository.index);
-        let Some(suite) = view.suite(resource.path.parent()) else { return };
-        let Some(generation) = suite.with_object(&digest) else { return };
-        let suite = Arc::clone(&generation.row.suite);
-        let key = EntryKey { repo: Arc::clone(resource.repository.name()), path: suite };
-        self.0.given.insert((client, key), (self.0.parts.clock.unix(), generation.row.id));
     }
 
     async fn serve_known(

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::build::archive_roots;
+use super::learn::archive_roots;
 use crate::cache::lookup::Cache;
 use crate::cache::serve::checksum_key;
 use crate::digest::Digest;
