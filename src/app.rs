@@ -80,9 +80,9 @@ impl App {
         cache.promote_what_has_soaked().await;
         tasks.spawn(cache.clone().tend_suites());
         let admin_config = config.server.admin;
-        let token = store.admin_token().to_owned();
         let lines = Lines::start(std::io::stderr()).context("the access log's thread")?;
         let access_log = AccessLog { lines: lines.clone(), format: config.log.format };
+        let token = store.admin_token().to_owned();
         let server = Server::bind(server::Parts {
             config: config.server,
             access_log: Some(access_log),

@@ -1,17 +1,19 @@
 //! Wall-clock time as a capability.
 //!
 //! Whatever compares dates takes a [`Clock`] (or, better, a plain "now"), so that tests of freshness
-//! move time instead of waiting for it. Time-outs use tokio's clock and are not this module's concern.
+//! move time instead of waiting for it, and [`Clock::sleep`] ends when time was moved that far. Time-outs
+//! use tokio's clock and are not this module's concern.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
+
+use tokio::sync::watch;
 
 /// Tells the time; clones tell the same.
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
     /// Seconds added to the system's time.
-    offset: Arc<AtomicI64>,
+    offset: Arc<watch::Sender<i64>>,
 }
 
 impl Clock {
@@ -24,7 +26,7 @@ impl Clock {
     /// The time now.
     #[must_use]
     pub fn now(&self) -> SystemTime {
-        let offset = self.offset.load(Ordering::Relaxed);
+        let offset = *self.offset.borrow();
         let shift = Duration::from_secs(offset.unsigned_abs());
         if offset >= 0 { SystemTime::now() + shift } else { SystemTime::now() - shift }
     }
@@ -37,7 +39,22 @@ impl Clock {
 
     /// Moves this clock, and all its clones, forward.
     pub fn advance(&self, by: Duration) {
-        self.offset.fetch_add(by.as_secs().cast_signed(), Ordering::Relaxed);
+        self.offset.send_modify(|offset| *offset += by.as_secs().cast_signed());
+    }
+
+    /// Waits until this clock is `duration` further than now, be it because time has passed or because
+    /// it was moved. Dropping the future is harmless.
+    pub async fn sleep(&self, duration: Duration) {
+        // Subscribing first: no move between the reading and the waiting is missed.
+        let mut moves = self.offset.subscribe();
+        let end = self.now() + duration;
+        while let Ok(left) = end.duration_since(self.now()).map(|left| left.max(Duration::from_millis(1))) {
+            tokio::select! {
+                () = tokio::time::sleep(left) => {}
+                // The sender lives in `self`.
+                _ = moves.changed() => {}
+            }
+        }
     }
 }
 

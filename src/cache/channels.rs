@@ -234,7 +234,7 @@ mod tests {
                 created_at: id * 100,
                 superseded_at: None,
             };
-            Arc::new(Generation::new(row, Release::parse(b"Suite: x\nSHA256:\n").unwrap()))
+            Arc::new(Generation::new(row, Release::parse(b"Suite: x\nSHA256:\n").unwrap(), None))
         };
         let check = Check {
             repo: "ubuntu".into(),

@@ -92,7 +92,7 @@ impl Cache {
             channel: channel.to_string(),
             ..Explanation::default()
         };
-        match view.resolve(resource, channel) {
+        match view.resolve(resource, channel, None) {
             Resolution::Open => {
                 "open".clone_into(&mut explanation.known);
                 self.explain_open(resource, &mut explanation)?;

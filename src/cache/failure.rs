@@ -72,6 +72,15 @@ impl Failure {
         matches!(self, Self::NotFound { .. } | Self::Refused { .. })
     }
 
+    /// Whether asking again in a moment may help.
+    #[must_use]
+    pub(super) const fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable(_) | Self::Portal { .. } | Self::Changed { .. } | Self::Damaged { .. }
+        )
+    }
+
     pub(super) fn unreachable(error: &UpstreamError) -> Self {
         Self::Unreachable(error.to_string().into())
     }

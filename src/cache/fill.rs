@@ -24,6 +24,7 @@ use super::goal::Goal;
 use super::lookup::{Cache, key_of};
 use super::policy;
 use crate::repo::{PathClass, Resource};
+use crate::suite::Channel;
 use crate::upstream::Backoff;
 use attempt::Source;
 use transfer::Transfer;
@@ -90,15 +91,21 @@ impl Fill {
 
     /// Whether an upstream is left that has not sent damaged bytes for this.
     fn another_may_have_it(&self) -> bool {
-        self.cache.liars(&self.flight.key).count() < self.resource.repository.config.upstreams.len()
+        let liars = self.cache.liars(&self.flight.key);
+        (0..self.resource.repository.config.upstreams.len()).any(|index| liars.may_have_it(index))
     }
 
     async fn fly(&mut self) -> End {
         // The flight before this one may have landed between our look-up and our start.
+        if let Some(known) = &self.goal.known
+            && let Ok(Some(entry)) = self.cache.find_known(&self.resource, &Channel::Live, known).await
+        {
+            return End::Confirmed(entry);
+        }
         let newest =
             self.cache.newest(&key_of(&self.resource)).filter(|entry| self.goal.is_met_by(&entry.meta));
         if let Some(entry) = newest {
-            if self.goal.known.is_some() || self.cache.is_fresh(&self.resource, &entry) {
+            if self.cache.is_fresh(&self.resource, &entry) {
                 return End::Confirmed(entry);
             }
             self.kept = Some(entry);
@@ -192,7 +199,7 @@ impl Fill {
         let mut order = self.cache.0.mirrors[self.resource.repository.index].order(Instant::now());
         let liars = self.cache.liars(&self.flight.key);
         // The sort is stable.
-        order.sort_by_key(|index| liars.has(*index));
+        order.sort_by_key(|index| liars.blame(*index));
         order
     }
 

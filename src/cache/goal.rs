@@ -77,38 +77,56 @@ fn mark(half: &[u8; 32]) -> String {
     format!("sha512:{}", crate::digest::Digest::from_bytes(*half))
 }
 
-/// Which upstreams of a repository have sent wrong bytes for something, lately.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// How likely each upstream of a repository is the one that sent wrong bytes for something, lately.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Liars {
-    /// One bit per upstream; from the 64th on they share one.
-    mask: u64,
+    /// Blame by upstream; from the 64th on they share one.
+    blame: [u8; UPSTREAMS],
     times: u32,
 }
 
+const UPSTREAMS: usize = 64;
+
+/// The blame of an upstream that sent wrong bytes alone.
+const PROVEN: u8 = 2;
+
+impl Default for Liars {
+    fn default() -> Self {
+        Self { blame: [0; UPSTREAMS], times: 0 }
+    }
+}
+
 impl Liars {
-    pub(super) const fn note(mut self, upstream: usize) -> Self {
-        self.mask |= bit(upstream);
+    /// Blames those who sent a body that turned out wrong, in the order in which they sent their parts.
+    /// Of several any may have sent the wrong part; the first is asked last next time, so that the others
+    /// can show what they have without its beginning.
+    pub(super) fn note(mut self, senders: &[usize]) -> Self {
+        for (order, sender) in senders.iter().enumerate() {
+            let blame = &mut self.blame[place(*sender)];
+            *blame = blame.saturating_add(if order == 0 { PROVEN } else { 1 });
+        }
         self.times = self.times.saturating_add(1);
         self
     }
 
-    pub(super) const fn has(self, upstream: usize) -> bool {
-        self.mask & bit(upstream) != 0
+    /// By how much an upstream is to be asked later than others.
+    pub(super) fn blame(&self, upstream: usize) -> u8 {
+        self.blame[place(upstream)]
     }
 
-    /// How many upstreams.
-    pub(super) const fn count(self) -> usize {
-        self.mask.count_ones() as usize
+    /// Whether the upstream may yet have the right bytes.
+    pub(super) fn may_have_it(&self, upstream: usize) -> bool {
+        self.blame(upstream) < PROVEN
     }
 
     /// How many times.
-    pub(super) const fn times(self) -> u32 {
+    pub(super) const fn times(&self) -> u32 {
         self.times
     }
 }
 
-const fn bit(upstream: usize) -> u64 {
-    1 << if upstream < 63 { upstream } else { 63 }
+fn place(upstream: usize) -> usize {
+    upstream.min(UPSTREAMS - 1)
 }
 
 #[cfg(test)]
@@ -117,8 +135,16 @@ mod tests {
 
     #[test]
     fn liars_are_remembered_one_by_one() {
-        let liars = Liars::default().note(1).note(1).note(70);
-        assert!(liars.has(1) && liars.has(70) && !liars.has(0));
-        assert_eq!((liars.count(), liars.times()), (2, 3));
+        let liars = Liars::default().note(&[1]).note(&[70]);
+        assert!(!liars.may_have_it(1) && !liars.may_have_it(70) && liars.may_have_it(0));
+        assert_eq!(liars.times(), 2);
+    }
+
+    #[test]
+    fn of_several_senders_the_later_ones_get_another_chance() {
+        let liars = Liars::default().note(&[0, 1]);
+        assert!(!liars.may_have_it(0) && liars.may_have_it(1));
+        assert!(liars.blame(1) < liars.blame(0));
+        assert!(!liars.note(&[1]).may_have_it(1));
     }
 }

@@ -1,6 +1,7 @@
 //! The cache itself: look-up, joining, starting.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use super::recheck::Rechecks;
 use super::refresh::{Building, Refreshes};
 use super::serve::flight_key;
 use crate::clock::Clock;
+use crate::digest::Digest;
 use crate::outcome::Class;
 use crate::repo::apt::signature::Keyring;
 use crate::repo::{PathClass, Repositories, Resource};
@@ -37,7 +39,7 @@ const REMEMBERED: usize = 8192;
 
 /// How long a "no such file" of upstream is repeated without asking again. apt probes for files that do
 /// not exist on every update; more than seconds would hide a file that has just been published.
-const MISSING_FOR: Duration = Duration::from_secs(15);
+pub(super) const MISSING_FOR: Duration = Duration::from_secs(15);
 
 /// How long an answer that may not be stored is fetched directly at once, without a flight.
 const DIRECT_FOR: Duration = Duration::from_mins(1);
@@ -91,11 +93,17 @@ pub(super) struct Inner {
     /// By position of the repository in the configuration.
     pub(super) keyrings: Vec<Arc<Keyring>>,
     pub(super) refreshes: Refreshes,
+    /// When a client was given which generation, by its address, the repository and the suite's folder.
+    pub(super) given: Memory<(IpAddr, EntryKey), (i64, i64)>,
+    /// Refreshes that failed, by repository and folder.
+    pub(super) unrefreshed: Memory<EntryKey, (i64, Failure)>,
+    /// Indices that are held for a generation, by its number.
+    pub(super) held: Memory<(i64, Digest), ()>,
     pub(super) building: Arc<Building>,
+    pub(super) rechecks: Rechecks,
     pub(super) events: Events,
     /// Held while a channel is moved, from the catalog's change to that of what requests see.
     pub(super) moving: tokio::sync::Mutex<()>,
-    pub(super) rechecks: Rechecks,
 }
 
 impl Cache {
@@ -121,10 +129,13 @@ impl Cache {
             suites,
             keyrings,
             refreshes: Refreshes::default(),
+            given: Memory::new(REMEMBERED),
+            unrefreshed: Memory::new(REMEMBERED),
+            held: Memory::new(REMEMBERED),
             building: Arc::default(),
+            rechecks: Rechecks::default(),
             events: Events::default(),
             moving: tokio::sync::Mutex::default(),
-            rechecks: Rechecks::default(),
         }));
         let hooked = Arc::downgrade(&cache.0);
         cache.0.parts.store.on_evict(Box::new(move |keys| {
@@ -263,8 +274,8 @@ impl Cache {
         noted.map(|(_, liars)| liars).unwrap_or_default()
     }
 
-    pub(super) fn note_lie(&self, key: &EntryKey, upstream: usize) {
-        let liars = self.liars(key).note(upstream);
+    pub(super) fn note_lie(&self, key: &EntryKey, senders: &[usize]) {
+        let liars = self.liars(key).note(senders);
         self.0.liars.insert(key.clone(), (self.0.parts.clock.unix(), liars));
     }
 
@@ -286,7 +297,7 @@ impl Cache {
 
     /// Whether a point in time is less than `lasting` ago. One in the future, left by a clock that was set
     /// back, is not.
-    fn is_recent(&self, since: i64, lasting: Duration) -> bool {
+    pub(super) fn is_recent(&self, since: i64, lasting: Duration) -> bool {
         let age = self.0.parts.clock.unix().saturating_sub(since);
         (0..policy::whole_seconds(lasting)).contains(&age)
     }

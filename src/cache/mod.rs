@@ -24,6 +24,7 @@ mod explain;
 mod failure;
 mod fill;
 mod flight;
+mod given;
 mod goal;
 mod lookup;
 mod pass_body;

@@ -51,10 +51,13 @@ pub(super) const fn outlives(class: PathClass, failure: &Failure) -> bool {
 /// Whether an answer with these headers is a web page where a file was asked for. Packages and indices are
 /// never web pages; a network that wants a login answers with one.
 pub(super) fn is_portal(resource: &Resource, headers: &HeaderMap) -> bool {
-    let page = headers
-        .get(http::header::CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().to_ascii_lowercase().starts_with(b"text/html"));
-    page && resource.repository.config.kind == Kind::Apt && resource.class != PathClass::Other
+    is_page(headers) && resource.repository.config.kind == Kind::Apt && resource.class != PathClass::Other
+}
+
+/// Whether an answer calls itself a web page.
+pub(super) fn is_page(headers: &HeaderMap) -> bool {
+    let kind = headers.get(http::header::CONTENT_TYPE);
+    kind.is_some_and(|value| value.as_bytes().to_ascii_lowercase().starts_with(b"text/html"))
 }
 
 pub(super) fn whole_seconds(duration: Duration) -> i64 {

@@ -13,6 +13,7 @@ mod build;
 mod fetch;
 mod form;
 mod judge;
+mod learn;
 mod restore;
 
 use std::collections::HashMap;
@@ -22,13 +23,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::failure::Failure;
-use super::lookup::Cache;
+use super::lookup::{Cache, MISSING_FOR};
 use crate::repo::Repository;
 use crate::repo_path::RepoPath;
 use crate::store::EntryKey;
 
-pub(super) use build::Building;
 pub use fetch::load_keyrings;
+pub(super) use learn::Building;
 
 /// Pause between attempts at a suite whose newest state could not be completed.
 const RETRY: Duration = Duration::from_mins(1);
@@ -55,12 +56,6 @@ pub(super) enum Refreshed {
     Impatient,
 }
 
-impl Refreshes {
-    fn is_empty(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-    }
-}
-
 impl Cache {
     /// Refreshes a suite, or joins the refresh that is under way, and waits up to `patience` for it.
     /// Dropping the future does not stop the refresh.
@@ -70,6 +65,13 @@ impl Cache {
         folder: &RepoPath,
         patience: Duration,
     ) -> Refreshed {
+        if let Some((since, failure @ Failure::NotFound { .. })) =
+            self.0.unrefreshed.get(&key(repository, folder))
+            && self.is_recent(since, MISSING_FOR)
+        {
+            // apt asks for a suite that does not exist in three ways.
+            return Refreshed::Failed(failure);
+        }
         let mut watcher = self.start_refresh(repository, folder);
         match tokio::time::timeout(patience, watcher.wait_for(Option::is_some)).await {
             Err(_) => Refreshed::Impatient,
@@ -87,7 +89,7 @@ impl Cache {
         repository: &Arc<Repository>,
         folder: &RepoPath,
     ) -> watch::Receiver<Outcome> {
-        let key = EntryKey { repo: Arc::clone(repository.name()), path: folder.as_str().into() };
+        let key = key(repository, folder);
         let mut running = self.0.refreshes.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(watcher) = running.get(&key) {
             return watcher.clone();
@@ -102,11 +104,25 @@ impl Cache {
                 outcome = cache.check_suite(&repository, &folder) => outcome,
                 () = tasks.stopping() => Err(Failure::Stopping),
             };
+            match &outcome {
+                Ok(()) => drop(cache.0.unrefreshed.remove(&over.key)),
+                Err(failure) => {
+                    let failed = (cache.0.parts.clock.unix(), failure.clone());
+                    cache.0.unrefreshed.insert(over.key.clone(), failed);
+                }
+            }
             drop(over);
             // Nobody may be waiting any more.
             let _ = sender.send(Some(outcome));
         });
         watcher
+    }
+
+    /// Why a refresh of a suite that has a generation failed less than [`RETRY`] ago. Until then nobody
+    /// waits for another one.
+    pub(super) fn failed_lately(&self, repository: &Repository, folder: &RepoPath) -> Option<Failure> {
+        let (since, failure) = self.0.unrefreshed.get(&key(repository, folder))?;
+        self.is_recent(since, RETRY).then_some(failure)
     }
 
     /// Tries suites whose newest state is pending again, promotes what channels have waited for, and forgets
@@ -117,7 +133,7 @@ impl Cache {
         loop {
             tokio::select! {
                 () = tasks.stopping() => return,
-                () = tokio::time::sleep(RETRY) => {}
+                () = self.0.parts.clock.sleep(RETRY) => {}
             }
             for repository in self.0.parts.repositories.list() {
                 let pending: Vec<_> = self
@@ -138,6 +154,10 @@ impl Cache {
             self.forget_generations().await;
         }
     }
+}
+
+fn key(repository: &Repository, folder: &RepoPath) -> EntryKey {
+    EntryKey { repo: Arc::clone(repository.name()), path: folder.as_str().into() }
 }
 
 /// Takes a refresh off the list, however it ends.

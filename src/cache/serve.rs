@@ -5,6 +5,7 @@
 //! generation's, checked with upstream now and then. What nothing vouches for is kept by the rules of its
 //! class.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,17 +23,23 @@ use crate::repo::apt::checksum::Checksum;
 use crate::repo::{PathClass, Repository, Resource, Unlisted};
 use crate::repo_path::RepoPath;
 use crate::store::{EntryKey, EntryMeta};
-use crate::suite::{Channel, Known, Resolution, Suite};
+use crate::suite::{Channel, Form, Known, Resolution, Suite};
 
 /// How long a client waits for the first sign of upstream while no copy is at hand. apt gives up on 30 s of silence and would ask again without
 /// having been told why; a 503 with a body before that makes it retry and shows the reason.
 const PATIENCE: Duration = Duration::from_secs(25);
 
 impl Cache {
-    /// Answers a request for `resource` as `channel` shows it. With `head_only` a
+    /// Answers a request of `client` for `resource` as `channel` shows it. With `head_only` a
     /// body that is neither here nor on its way is not fetched just to describe it.
-    pub async fn serve(&self, resource: &Resource, channel: &Channel, head_only: bool) -> Answer {
-        let mut answer = self.answer(resource, channel, head_only).await;
+    pub async fn serve(
+        &self,
+        resource: &Resource,
+        channel: &Channel,
+        client: IpAddr,
+        head_only: bool,
+    ) -> Answer {
+        let mut answer = self.answer(resource, channel, client, head_only).await;
         if head_only {
             return answer;
         }
@@ -41,16 +48,23 @@ impl Cache {
         for _ in 0..2 {
             match self.recheck(resource, answer).await {
                 Some(answer) => return answer,
-                None => answer = self.answer(resource, channel, head_only).await,
+                None => answer = self.answer(resource, channel, client, head_only).await,
             }
         }
         Answer::Failed(Failure::Damaged { upstream: "the disk of this server".into() })
     }
 
-    async fn answer(&self, resource: &Resource, channel: &Channel, head_only: bool) -> Answer {
-        match self.resolve(resource, channel).await {
+    async fn answer(
+        &self,
+        resource: &Resource,
+        channel: &Channel,
+        client: IpAddr,
+        head_only: bool,
+    ) -> Answer {
+        match self.resolve(resource, channel, client).await {
             Ok(Resolved::Open) => self.serve_open(resource, Goal::open(resource), head_only).await,
             Ok(Resolved::Head { digest, freshness, outcome }) => {
+                self.note_given(resource, client, digest);
                 self.serve_head(resource, channel, digest, freshness, outcome).await
             }
             Ok(Resolved::Known(known)) => self.serve_known(resource, channel, &known, head_only).await,
@@ -63,8 +77,9 @@ impl Cache {
     }
 
     /// Starts fetching what a client is about to ask for, unless it is here or on its way.
-    pub async fn prefetch(&self, resource: &Resource, channel: &Channel) {
-        let resolved = self.0.suites.view(resource.repository.index).resolve(resource, channel);
+    pub async fn prefetch(&self, resource: &Resource, channel: &Channel, client: IpAddr) {
+        let given = self.given(resource, client);
+        let resolved = self.0.suites.view(resource.repository.index).resolve(resource, channel, given);
         match resolved {
             Resolution::Open => {
                 let key = key_of(resource);
@@ -90,13 +105,23 @@ impl Cache {
         }
     }
 
-    async fn resolve(&self, resource: &Resource, channel: &Channel) -> Result<Resolved, Failure> {
+    async fn resolve(
+        &self,
+        resource: &Resource,
+        channel: &Channel,
+        client: IpAddr,
+    ) -> Result<Resolved, Failure> {
         let repository = &resource.repository;
-        let look = || self.0.suites.view(repository.index).resolve(resource, channel);
+        let given = self.given(resource, client);
+        let look = || self.0.suites.view(repository.index).resolve(resource, channel, given);
         let mut resolution = look();
         if let Resolution::UnknownSuite(folder) = &resolution {
             match self.refresh(repository, folder, PATIENCE).await {
                 Refreshed::Done => resolution = look(),
+                // Below `dists` lie files that belong to no suite.
+                Refreshed::Failed(Failure::NotFound { .. }) if resource.class != PathClass::Release => {
+                    resolution = Resolution::Unlisted;
+                }
                 Refreshed::Failed(failure) => return Err(failure),
                 Refreshed::Impatient => return Err(Failure::Waiting(PATIENCE)),
             }
@@ -115,10 +140,14 @@ impl Cache {
             Resolution::Known(known) => Ok(Resolved::Known(known)),
             // Still unknown after a refresh: the archive has no such suite.
             Resolution::Unlisted | Resolution::UnknownSuite(_) => Ok(Resolved::Unlisted),
-            Resolution::OtherForm => self.other_form(resource, channel).await,
+            Resolution::OtherForm => self.other_form(resource, channel, given).await,
             Resolution::Head { digest } => {
                 let folder =
                     RepoPath::from_decoded(resource.path.parent()).map_err(|_| no_such_file(repository))?;
+                if Form::of(resource.path.file_name()) == Some(Form::Signature) {
+                    // It belongs to the text that was given a moment ago.
+                    return Ok(Resolved::Head { digest, freshness: Freshness::Fresh, outcome: Outcome::Hit });
+                }
                 let (freshness, outcome) = self.ask_again(repository, &folder, channel).await;
                 // The refresh may have switched to a new generation.
                 let digest = match look() {
@@ -131,7 +160,7 @@ impl Cache {
     }
 
     /// Has upstream asked about a suite when its time has come, and says how current it is.
-    async fn ask_again(
+    pub(super) async fn ask_again(
         &self,
         repository: &Arc<Repository>,
         folder: &RepoPath,
@@ -151,6 +180,9 @@ impl Cache {
         }
         if self.is_young(suite, repository.check_every()) {
             return (Freshness::Fresh, Outcome::Hit);
+        }
+        if let Some(failure) = self.failed_lately(repository, folder) {
+            return (Freshness::Unchecked(failure.to_string().into()), Outcome::Stale);
         }
         if self.mirrors(repository.index).all_resting(Instant::now()) {
             return (Freshness::Unchecked("every upstream failed a moment ago".into()), Outcome::Stale);
@@ -177,15 +209,21 @@ impl Cache {
         freshness: Freshness,
         outcome: Outcome,
     ) -> Answer {
-        let row = self.0.suites.view(resource.repository.index).suite(resource.path.parent()).map(|suite| {
-            let shown = std::iter::once(&suite.current).chain(&suite.older);
-            let row = shown
-                .map(|generation| &generation.row)
-                .find(|row| [row.in_release, row.release, row.release_gpg].contains(&Some(digest)));
-            (row.and_then(|row| row.last_modified), suite.check.checked_at)
-        });
-        let (last_modified, checked_at) = row.unwrap_or_default();
-        match self.object_entry(resource, channel, digest, last_modified).await {
+        let about = |suite: &Suite| {
+            let generation = suite.with_object(&digest).map(|generation| generation.shown_date);
+            (generation, suite.check.checked_at)
+        };
+        let view = self.0.suites.view(resource.repository.index).clone();
+        let (date, checked_at) = view.suite(resource.path.parent()).map(about).unwrap_or_default();
+        let mut found = self.object_entry(resource, channel, digest, date).await;
+        if matches!(found, Ok(None))
+            && let Ok(folder) = RepoPath::from_decoded(resource.path.parent())
+        {
+            // The disk has lost it. A refresh fetches again what upstream still has.
+            self.refresh(&resource.repository, &folder, PATIENCE).await;
+            found = self.object_entry(resource, channel, digest, date).await;
+        }
+        match found {
             Ok(Some(entry)) => {
                 self.0.parts.store.touch(&digest);
                 Answer::Stored { entry, outcome, freshness, checked_at: Some(checked_at) }
@@ -204,14 +242,10 @@ impl Cache {
         known: &Known,
         head_only: bool,
     ) -> Answer {
-        if let Some((folder, path)) = &known.index {
-            self.0.parts.store.note_use(resource.repository.name(), folder.as_str(), path.as_str());
-        }
         match self.find_known(resource, channel, known).await {
             Ok(Some(entry)) => {
-                if known.index.is_some() {
-                    self.learn(&resource.repository, known, entry.meta.digest).await;
-                }
+                self.note_use(resource, known);
+                self.learn(&resource.repository, known, entry.meta.digest).await;
                 return self.hit(entry, Freshness::Fresh, Outcome::Hit);
             }
             Ok(None) => {}
@@ -227,6 +261,14 @@ impl Cache {
         match self.join_or_start(resource, key, Goal::known(known), None, Class::Client) {
             Ok((flight, joined)) => self.land(resource, head_only, &flight, joined, None).await,
             Err(failure) => Answer::Failed(failure),
+        }
+    }
+
+    /// Counts an index among those that are used here, now that somebody got it. One that is listed but
+    /// cannot be had must not keep the next generation waiting.
+    pub(super) fn note_use(&self, resource: &Resource, known: &Known) {
+        if let Some((folder, path)) = &known.index {
+            self.0.parts.store.note_use(resource.repository.name(), folder.as_str(), path.as_str());
         }
     }
 
@@ -250,7 +292,7 @@ impl Cache {
     }
 
     /// A copy of known bytes: under this name, or under any.
-    async fn find_known(
+    pub(super) async fn find_known(
         &self,
         resource: &Resource,
         channel: &Channel,
@@ -262,7 +304,10 @@ impl Cache {
         }
         match known.expected.checksum {
             Checksum::Sha256(digest) => self.object_entry(resource, channel, digest, None).await,
-            Checksum::Sha512(_) => Ok(None),
+            checksum @ Checksum::Sha512(_) => {
+                let named = self.load(&checksum_key(&resource.repository, &checksum)).await?;
+                Ok(named.filter(|entry| goal.is_met_by(&entry.meta)))
+            }
         }
     }
 
@@ -279,7 +324,9 @@ impl Cache {
         // is kept by its hash, so that they do not drive each other out.
         let key = match channel {
             Channel::Live => plain.clone(),
-            Channel::Named(_) | Channel::At(_) => digest_key(resource, &digest),
+            Channel::Named(_) | Channel::At(_) => {
+                checksum_key(&resource.repository, &Checksum::Sha256(digest))
+            }
         };
         for key in [&plain, &key] {
             if let Some(entry) = self.0.open.get(key).filter(|entry| entry.meta.digest == digest) {
@@ -433,15 +480,16 @@ fn no_such_file(repository: &Repository) -> Failure {
 
 /// Bytes that are known by hash are fetched once, whatever names they are asked for under.
 pub(super) fn flight_key(resource: &Resource, known: &Known) -> EntryKey {
-    match known.expected.checksum {
-        Checksum::Sha256(digest) => digest_key(resource, &digest),
-        Checksum::Sha512(_) => key_of(resource),
-    }
+    checksum_key(&resource.repository, &known.expected.checksum)
 }
 
-/// The name of an object that stands for nothing but its bytes.
-fn digest_key(resource: &Resource, digest: &Digest) -> EntryKey {
-    EntryKey { repo: Arc::clone(resource.repository.name()), path: format!("sha256:{digest}").into() }
+/// The name of bytes that stands for their checksum alone; no path of a repository has a colon there.
+pub(super) fn checksum_key(repository: &Repository, checksum: &Checksum) -> EntryKey {
+    let path = match checksum {
+        Checksum::Sha256(digest) => format!("sha256:{digest}"),
+        Checksum::Sha512(half) => format!("sha512:{}", Digest::from_bytes(*half)),
+    };
+    EntryKey { repo: Arc::clone(repository.name()), path: path.into() }
 }
 
 /// Whether a file that no index lists is kept all the same. A release file never is: it would vouch for

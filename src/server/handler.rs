@@ -90,8 +90,8 @@ impl Connection {
     /// Starts fetching what a request head, read ahead of its turn, asks for.
     pub(super) fn read_ahead(&self, head: &[u8]) {
         let Some((resource, channel)) = self.foresee(head) else { return };
-        let cache = self.shared.cache.clone();
-        self.shared.tasks.spawn(async move { cache.prefetch(&resource, &channel).await });
+        let (cache, client) = (self.shared.cache.clone(), self.client.ip());
+        self.shared.tasks.spawn(async move { cache.prefetch(&resource, &channel, client).await });
     }
 
     fn foresee(&self, head: &[u8]) -> Option<(Resource, Channel)> {
@@ -172,7 +172,7 @@ impl Connection {
             }
             Route::Fetch(resource, channel) => {
                 account.repo = Some(Arc::clone(resource.repository.name()));
-                let answer = shared.cache.serve(&resource, &channel, head_only).await;
+                let answer = shared.cache.serve(&resource, &channel, self.client.ip(), head_only).await;
                 self.reply(&resource, &Conditions::of(request.headers()), head_only, answer)
             }
             Route::Pass(resource) => {

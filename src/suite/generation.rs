@@ -11,14 +11,18 @@ use crate::repo::apt::table::Expected;
 use crate::store;
 
 /// A generation and what its release file lists.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Generation {
     /// What the catalog says.
     pub row: store::Generation,
     /// What was signed.
     pub release: Release,
-    /// The listed files that list further files themselves.
-    indices: HashSet<Digest>,
+    /// What clients see as `Last-Modified` of the release file, in seconds since 1970. Upstream's date,
+    /// except that no generation has the date of the one before it, or an earlier one: mirrors that do not
+    /// keep dates publish such, and apt asks by date alone whether there is something new.
+    pub shown_date: i64,
+    /// Every index that lists files, by its checksum.
+    tables: HashSet<Checksum>,
 }
 
 /// The files that announce a suite, directly in its folder.
@@ -46,28 +50,37 @@ impl Form {
 }
 
 impl Generation {
-    /// Puts a row of the catalog and its release file together.
+    /// A generation that follows `before`.
     #[must_use]
-    pub fn new(row: store::Generation, release: Release) -> Self {
-        let indices = release
-            .files()
-            .iter()
-            .filter(|listed| IndexKind::of(listed.path.as_str()).is_some())
-            .filter_map(|listed| listed.checksum().sha256())
-            .collect();
-        Self { row, release, indices }
+    pub fn new(row: store::Generation, release: Release, before: Option<&Self>) -> Self {
+        let date = row.last_modified.unwrap_or(row.created_at);
+        let shown_date = before.map_or(date, |before| date.max(before.shown_date + 1));
+        let lists = |listed: &&Listed| IndexKind::of(listed.path.as_str()).is_some();
+        let tables = release.files().iter().filter(lists).map(Listed::checksum).collect();
+        Self { row, release, shown_date, tables }
+    }
+
+    /// The same generation with another row.
+    #[must_use]
+    pub fn with_row(&self, row: store::Generation) -> Self {
+        Self { row, ..self.clone() }
+    }
+
+    /// Every index that lists files.
+    pub(super) fn tables(&self) -> impl Iterator<Item = &Checksum> {
+        self.tables.iter()
     }
 
     /// Whether it lists this file, and the file lists others in its turn.
     #[must_use]
-    pub fn has_index(&self, digest: &Digest) -> bool {
-        self.indices.contains(digest)
+    pub fn has_index(&self, index: &Checksum) -> bool {
+        self.tables.contains(index)
     }
 
-    /// The listed file of this hash.
+    /// The listed file with this checksum.
     #[must_use]
-    pub fn listed_as(&self, digest: &Digest) -> Option<&Listed> {
-        self.release.files().iter().find(|listed| listed.checksum().sha256() == Some(*digest))
+    pub fn listed_as(&self, checksum: &Checksum) -> Option<&Listed> {
+        self.release.files().iter().find(|listed| listed.checksum() == *checksum)
     }
 
     /// The object of one form of the release file, if upstream published it in that form.

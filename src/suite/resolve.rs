@@ -45,49 +45,57 @@ pub struct Known {
 }
 
 impl View {
-    /// What is known of the resource's bytes, seen through `channel`.
+    /// What is known of the resource's bytes, seen through `channel` by somebody who was last given the
+    /// generation `given` of the suite: as long as that one is here, plain names and a detached signature
+    /// mean what belongs to it, so that a switch between two requests of one update tears nothing.
     #[must_use]
-    pub fn resolve(&self, resource: &Resource, channel: &Channel) -> Resolution {
+    pub fn resolve(&self, resource: &Resource, channel: &Channel, given: Option<i64>) -> Resolution {
         let config = &resource.repository.config;
         if config.kind != Kind::Apt || config.trust == Trust::None {
             return Resolution::Open;
         }
         match resource.class {
             PathClass::Other => Resolution::Open,
-            PathClass::Release => self.head(&resource.path, channel),
-            PathClass::ByHash(_) | PathClass::Index => self.index(&resource.path, channel),
+            PathClass::Release => self.head(&resource.path, channel, given),
+            // What nothing lists, but whose name tells its hash, is verified by that.
+            PathClass::ByHash(_) => match self.index(&resource.path, channel, given) {
+                Resolution::Unlisted => Resolution::Open,
+                known => known,
+            },
+            PathClass::Index => self.index(&resource.path, channel, given),
             PathClass::Immutable if by_hash::parse(resource.path.as_str()).is_some() => {
-                self.index(&resource.path, channel)
+                self.index(&resource.path, channel, given)
             }
             PathClass::Immutable => self.package(&resource.path, channel),
         }
     }
 
-    fn head(&self, path: &RepoPath, channel: &Channel) -> Resolution {
+    fn head(&self, path: &RepoPath, channel: &Channel, given: Option<i64>) -> Resolution {
         let folder = path.parent();
         let Some(suite) = self.suite(folder) else {
             // `binary-amd64/Release` is a file that the suite's own release file lists.
             return match self.suite_of(path) {
                 Some((_, suite, below)) if suite.current.find(below.as_str()).is_some() => {
-                    self.index(path, channel)
+                    self.index(path, channel, given)
                 }
                 _ => RepoPath::from_decoded(folder).map_or(Resolution::Unlisted, Resolution::UnknownSuite),
             };
         };
-        let shown = self.shown(channel, folder).unwrap_or(&suite.current);
         let Some(form) = Form::of(path.file_name()) else { return Resolution::Unlisted };
+        let given = given.filter(|_| form == Form::Signature);
+        let shown = self.shown_to(channel, folder, given).unwrap_or(&suite.current);
         match shown.object(form) {
             Some(digest) => Resolution::Head { digest },
             None => Resolution::OtherForm,
         }
     }
 
-    fn index(&self, path: &RepoPath, channel: &Channel) -> Resolution {
+    fn index(&self, path: &RepoPath, channel: &Channel, given: Option<i64>) -> Resolution {
         let Some((folder, suite, below)) = self.suite_of(path) else {
             let folder = crate::repo::suite_folder(path);
             return RepoPath::from_decoded(folder).map_or(Resolution::Unlisted, Resolution::UnknownSuite);
         };
-        let shown = self.shown(channel, folder).unwrap_or(&suite.current);
+        let shown = self.shown_to(channel, folder, given).unwrap_or(&suite.current);
         let named_by_hash = by_hash::parse(below.as_str()).is_some();
         // Under its hash an index of an older generation stays reachable; under its plain name there is
         // only the one that is shown.
@@ -115,9 +123,9 @@ impl View {
 /// it: under its hash too, if the release file says so.
 #[must_use]
 pub fn known_index(folder: &RepoPath, release: &Release, listed: &Listed) -> Known {
-    let mut places = Vec::with_capacity(2);
+    let mut places = Vec::with_capacity(3);
     if release.acquire_by_hash {
-        places.push(folder.child(&by_hash::path_of(listed)));
+        places.extend(by_hash::paths_of(listed).map(|path| folder.child(&path)));
     }
     places.push(folder.child(listed.path.as_str()));
     let index = Some((folder.clone(), listed.path.clone()));

@@ -8,9 +8,10 @@ use arc_swap::ArcSwap;
 use super::channel::Channel;
 use super::generation::Generation;
 use crate::digest::Digest;
+use crate::repo::apt::checksum::Checksum;
 use crate::repo::apt::table::{Expected, Table};
 use crate::repo_path::RepoPath;
-use crate::store::Check;
+use crate::store::{self, Check};
 
 /// The suites of every repository, by the repository's position in the configuration.
 #[derive(Debug)]
@@ -22,14 +23,15 @@ pub struct Suites {
 #[derive(Debug, Clone, Default)]
 pub struct View {
     suites: HashMap<Arc<str>, Suite>,
-    /// What the indices of an archive list, by the archive's root; what was read last comes first.
+    /// What the indices of an archive list, by the archive's root: those of current generations first,
+    /// then of older ones, then of none (yet); within each the newest first.
     tables: HashMap<Arc<str>, Vec<Listing>>,
     /// What each channel shows of each suite.
     pinned: HashMap<(Arc<str>, Arc<str>), Pinned>,
-    /// The tables of the generations that a channel shows, by the archive's root; `None` is `live`. It
-    /// follows from the rest.
-    shown: HashMap<Option<Arc<str>>, HashMap<Arc<str>, Vec<Listing>>>,
-    /// The rest has changed since [`View::shown`] was made.
+    /// The tables of the generations that a named channel shows, by the archive's root. It follows from
+    /// the rest.
+    shown: HashMap<Arc<str>, HashMap<Arc<str>, Vec<Listing>>>,
+    /// The rest has changed since it was [arranged](View::arrange).
     changed: bool,
 }
 
@@ -48,7 +50,7 @@ pub struct Finding {
     /// What the bytes must be.
     pub expected: Expected,
     /// The index that says so.
-    pub index: Digest,
+    pub index: Checksum,
 }
 
 /// A suite that somebody here has asked for.
@@ -62,11 +64,33 @@ pub struct Suite {
     pub check: Check,
 }
 
+impl Suite {
+    /// The newest generation that has this object as a form of its release file.
+    #[must_use]
+    pub fn with_object(&self, digest: &Digest) -> Option<&Arc<Generation>> {
+        let forms = |row: &store::Generation| [row.in_release, row.release, row.release_gpg];
+        let mut all = std::iter::once(&self.current).chain(&self.older);
+        all.find(|generation| forms(&generation.row).contains(&Some(*digest)))
+    }
+}
+
 /// The table of one index.
 #[derive(Debug, Clone)]
 struct Listing {
-    index: Digest,
+    index: Checksum,
     table: Arc<Table>,
+    /// When it was read, in seconds since 1970.
+    since: i64,
+    rank: Rank,
+}
+
+/// Who lists the index of a table; what comes first is believed first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Current,
+    Older,
+    /// No generation, or one that is still being completed.
+    Nobody,
 }
 
 impl Suites {
@@ -140,9 +164,17 @@ impl View {
         Some(shown.unwrap_or(&suite.current))
     }
 
+    /// The same for somebody who was last given the generation `given`: through `live` that is the one, as
+    /// long as it is here.
+    #[must_use]
+    pub fn shown_to(&self, channel: &Channel, folder: &str, given: Option<i64>) -> Option<&Arc<Generation>> {
+        let given = given.filter(|_| *channel == Channel::Live);
+        given.and_then(|id| self.generation(folder, id)).or_else(|| self.shown(channel, folder))
+    }
+
     /// What an index of the archive lists for a path. Those of the generations that `channel` shows count
-    /// before all others: a vendor may have replaced a file under its name. Of several others, the one that
-    /// was read last counts.
+    /// before all others: a vendor may have replaced a file under its name. Of several others, that of a
+    /// current generation counts first, and then the newest.
     #[must_use]
     pub fn listed(&self, path: &RepoPath, channel: &Channel) -> Option<Finding> {
         folders(path.as_str()).rev().find_map(|root| {
@@ -152,25 +184,22 @@ impl View {
                 let expected = listing.table.find(below.as_str()).next()?;
                 Some(Finding { expected, index: listing.index })
             };
-            let ready = match channel {
-                Channel::Live => self.shown.get(&None),
+            let shown = match channel {
+                // What is current comes first anyway.
+                Channel::Live => None,
                 Channel::Named(name) => {
-                    self.shown.get(&Some(Arc::clone(name))).or_else(|| self.shown.get(&None))
+                    self.shown.get(name).and_then(|shown| shown.get(root)?.iter().find_map(find))
                 }
                 // Rare enough to be looked for each time.
-                Channel::At(_) => None,
+                Channel::At(_) => self.shown_of(channel, all).iter().find_map(find),
             };
-            match ready {
-                Some(shown) => shown.get(root).and_then(|listings| listings.iter().find_map(find)),
-                None => self.shown_of(channel, all).iter().find_map(find),
-            }
-            .or_else(|| all.iter().find_map(find))
+            shown.or_else(|| all.iter().find_map(find))
         })
     }
 
     /// The generation that lists an index: the one that `channel` shows, or else the newest of any.
     #[must_use]
-    pub fn lister(&self, channel: &Channel, index: &Digest) -> Option<&Arc<Generation>> {
+    pub fn lister(&self, channel: &Channel, index: &Checksum) -> Option<&Arc<Generation>> {
         let shown = self.suites.keys().filter_map(|folder| self.shown(channel, folder));
         let current = self.suites.values().map(|suite| &suite.current);
         let older = self.suites.values().flat_map(|suite| &suite.older);
@@ -189,25 +218,16 @@ impl View {
         if !std::mem::take(&mut self.changed) {
             return;
         }
+        self.rank_tables();
         let names: HashSet<_> = self.pinned.keys().map(|(channel, _)| Arc::clone(channel)).collect();
-        let channels = names.into_iter().map(Channel::Named).chain([Channel::Live]);
-        self.shown = channels
-            .map(|channel| {
-                let tables = self
-                    .tables
-                    .iter()
-                    .map(|(root, listings)| (Arc::clone(root), self.shown_of(&channel, listings)))
-                    .collect();
-                let name = if let Channel::Named(name) = channel { Some(name) } else { None };
-                (name, tables)
-            })
-            .collect();
-    }
-
-    /// Whether any index of the archive at `root` has been read.
-    #[must_use]
-    pub fn knows_archive(&self, path: &RepoPath) -> bool {
-        folders(path.as_str()).any(|root| self.tables.contains_key(root))
+        let tables = |channel: &Channel| {
+            let shown = |(root, listings): (&Arc<str>, &Vec<Listing>)| {
+                (Arc::clone(root), self.shown_of(channel, listings))
+            };
+            self.tables.iter().map(shown).collect()
+        };
+        self.shown =
+            names.into_iter().map(|name| (Arc::clone(&name), tables(&Channel::Named(name)))).collect();
     }
 
     /// Makes `generation` current; the one before it becomes older.
@@ -234,10 +254,13 @@ impl View {
         self.changed = true;
     }
 
-    /// Replaces the current generation by the same one with more forms of its release file.
-    pub fn replace_current(&mut self, generation: Arc<Generation>) {
+    /// Replaces a generation by the same one with more forms of its release file.
+    pub fn replace(&mut self, generation: &Arc<Generation>) {
         if let Some(suite) = self.suites.get_mut(&generation.row.suite) {
-            suite.current = generation;
+            let mut all = std::iter::once(&mut suite.current).chain(&mut suite.older);
+            if let Some(same) = all.find(|known| known.row.id == generation.row.id) {
+                *same = Arc::clone(generation);
+            }
         }
     }
 
@@ -272,30 +295,60 @@ impl View {
 
     /// Whether the table of this index is here.
     #[must_use]
-    pub fn has_table(&self, root: &str, index: &Digest) -> bool {
+    pub fn has_table(&self, root: &str, index: &Checksum) -> bool {
         self.tables.get(root).is_some_and(|listings| listings.iter().any(|listing| listing.index == *index))
     }
 
-    /// Adds the table of an index, before those that are there: what came last is newest.
-    pub fn add_table(&mut self, root: &Arc<str>, index: Digest, table: Arc<Table>) {
+    /// Adds the table of an index that was read at `now`.
+    pub fn add_table(&mut self, root: &Arc<str>, index: Checksum, table: Arc<Table>, now: i64) {
         if !self.has_table(root, &index) {
-            self.tables.entry(Arc::clone(root)).or_default().insert(0, Listing { index, table });
+            let listing = Listing { index, table, since: now, rank: Rank::Nobody };
+            self.tables.entry(Arc::clone(root)).or_default().insert(0, listing);
             self.changed = true;
         }
     }
 
-    /// Forgets the tables of indices that no generation here lists.
-    pub fn drop_tables(&mut self) {
-        let suites = &self.suites;
-        let listed = |listing: &Listing| {
-            let mut all =
-                suites.values().flat_map(|suite| std::iter::once(&suite.current).chain(&suite.older));
-            all.any(|generation| generation.has_index(&listing.index))
-        };
+    /// Forgets the tables of indices that no generation lists and that were read before `before`: those
+    /// read since may belong to a generation that is being completed.
+    pub fn forget_tables(&mut self, before: i64) {
         for listings in self.tables.values_mut() {
-            listings.retain(listed);
+            listings.retain(|listing| listing.rank < Rank::Nobody || listing.since >= before);
         }
+        self.tables.retain(|_, listings| !listings.is_empty());
         self.changed = true;
+    }
+
+    /// Whether [`forget_tables`](Self::forget_tables) would change anything.
+    #[must_use]
+    pub fn has_tables_before(&self, before: i64) -> bool {
+        let mut all = self.tables.values().flatten();
+        all.any(|listing| listing.rank == Rank::Nobody && listing.since < before)
+    }
+
+    /// Sorts the tables by who lists their indices. What became current last is believed first, also
+    /// where it came back to what it had before.
+    fn rank_tables(&mut self) {
+        let mut ranks: HashMap<Checksum, (Rank, i64)> = HashMap::new();
+        for suite in self.suites.values() {
+            let current = std::iter::once((Rank::Current, &suite.current));
+            let all = current.chain(suite.older.iter().map(|older| (Rank::Older, older)));
+            for (rank, generation) in all {
+                for index in generation.tables() {
+                    let new = (rank, -generation.row.id);
+                    let known = ranks.entry(*index).or_insert(new);
+                    *known = new.min(*known);
+                }
+            }
+        }
+        for listings in self.tables.values_mut() {
+            let key = |listing: &Listing| {
+                ranks.get(&listing.index).copied().unwrap_or((Rank::Nobody, -listing.since))
+            };
+            for listing in &mut *listings {
+                listing.rank = key(listing).0;
+            }
+            listings.sort_by_cached_key(key);
+        }
     }
 }
 

@@ -39,6 +39,7 @@ mod resumes;
 mod seeing;
 mod sending;
 mod startup;
+mod suites;
 mod suites_api;
 mod support_apt;
 mod support_origin;

@@ -11,11 +11,11 @@
 //! ```
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::PATIENCE;
 
@@ -72,6 +72,13 @@ pub async fn get(addr: SocketAddr, target: &str, headers: &[(&str, &str)]) -> Re
     ask(addr, "GET", target, headers).await
 }
 
+/// As [`get`], as another machine of the loopback network.
+pub async fn get_from(from: IpAddr, addr: SocketAddr, target: &str) -> Response {
+    let mut connection = Connection::open_from(from, addr).await;
+    connection.send(request(addr, "GET", target, &[])).await;
+    connection.response().await
+}
+
 /// As [`get`], with another method.
 pub async fn ask(addr: SocketAddr, method: &str, target: &str, headers: &[(&str, &str)]) -> Response {
     let mut connection = Connection::open(addr).await;
@@ -107,6 +114,17 @@ impl Connection {
     pub async fn open(addr: SocketAddr) -> Self {
         let stream = TcpStream::connect(addr).await.unwrap_or_else(|why| panic!("connect to {addr}: {why}"));
         stream.set_nodelay(true).expect("a TCP socket");
+        Self { stream, buffer: BytesMut::new() }
+    }
+
+    /// Connects from another address of ours.
+    ///
+    /// # Panics
+    /// When nobody listens there.
+    pub async fn open_from(from: IpAddr, addr: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((from, 0).into()).expect("a loopback address");
+        let stream = socket.connect(addr).await.unwrap_or_else(|why| panic!("connect to {addr}: {why}"));
         Self { stream, buffer: BytesMut::new() }
     }
 

@@ -19,7 +19,7 @@ use crate::store;
 use crate::upstream::{Request, Response, UpstreamError};
 
 /// Whom to ask.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Source {
     pub(super) base: BaseUrl,
     /// Which of the repository's upstreams it is; none for a place where only lost files are sought.
@@ -41,7 +41,10 @@ impl Fill {
         for place in &self.goal.places {
             match self.attempt_at(source, place, transfer).await {
                 // The next place may have it: its plain name, where it is not published by its hash.
-                Step::Next(failure @ (Failure::NotFound { .. } | Failure::Changed { .. })) => {
+                // Some stores of files refuse what they do not have.
+                Step::Next(
+                    failure @ (Failure::NotFound { .. } | Failure::Changed { .. } | Failure::Refused { .. }),
+                ) => {
                     last = Some(failure);
                 }
                 step => return step,
@@ -249,10 +252,13 @@ impl Fill {
         let hold_back = self.goal.checksum.is_some();
         let count = |bytes| cache.parts.metrics.upstream_bytes(repo, self.flight.class, bytes);
         let Response { headers, body, .. } = response;
-        let (transfer, broken) = match transfer.receive(body, skip, &self.flight, hold_back, count).await {
+        let before = transfer.written();
+        let (mut transfer, broken) = match transfer.receive(body, skip, &self.flight, hold_back, count).await
+        {
             Ok(received) => received,
             Err(failure) => return Step::Done(End::Failed(failure)),
         };
+        transfer.note_sender(this.source, before);
         match broken {
             None if transfer.meta().total.is_some_and(|total| total != transfer.written()) => {
                 self.misfit(this.source, transfer, left).await

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::attempt::{Source, Try};
+use super::attempt::Try;
 use super::transfer::Transfer;
 use super::{Fill, Step};
 use crate::cache::entry::Entry;
@@ -12,8 +12,10 @@ use crate::cache::failure::Failure;
 use crate::cache::flight::End;
 use crate::cache::lookup::key_of;
 use crate::cache::policy;
+use crate::cache::serve::checksum_key;
 use crate::clock;
 use crate::digest::Digest;
+use crate::outcome::Class;
 use crate::repo::PathClass;
 use crate::repo::apt::checksum::{Checksum, Sha512Hasher};
 use crate::store::{EntryMeta, PartialMeta};
@@ -27,17 +29,17 @@ impl Fill {
     }
 
     /// The bytes are not those that the path promises.
-    async fn damaged(&self, transfer: Transfer, sender: Option<&Source>) -> Step {
+    async fn damaged(&self, transfer: Transfer) -> Step {
         self.cache.0.parts.metrics.verify_failure(self.resource.repository.name(), "object");
+        let senders = transfer.senders().to_vec();
         transfer.discard().await;
-        let upstream: Arc<str> =
-            sender.map_or("an upstream", |source| source.base.origin.host.as_str()).into();
-        if let Some(source) = sender {
-            self.failed(source, &UpstreamError::Damaged { host: upstream.to_string() });
-            if let Some(mirror) = source.mirror {
-                self.cache.note_lie(&self.flight.key, mirror);
-            }
+        let last = senders.last().map(|source| source.base.origin.host.as_str());
+        let upstream: Arc<str> = last.unwrap_or("an upstream").into();
+        if let [sender] = &senders[..] {
+            self.failed(sender, &UpstreamError::Damaged { host: upstream.to_string() });
         }
+        let mirrors: Vec<usize> = senders.iter().filter_map(|source| source.mirror).collect();
+        self.cache.note_lie(&self.flight.key, &mirrors);
         let text = format!("what {upstream} sent was not what its hash says");
         let repo = self.resource.repository.name();
         self.cache.tell(EventKind::VerifyFailure, repo, self.resource.path.as_str(), text);
@@ -51,12 +53,12 @@ impl Fill {
         let cache = &self.cache.0;
         let digest = transfer.digest();
         if !self.is_right(&transfer, &digest).await {
-            return self.damaged(transfer, from.map(|(this, _)| this.source)).await;
+            return self.damaged(transfer).await;
         }
         let size = transfer.written();
-        // Whoever has the last byte of an index may ask for what it lists: let that wait for the table.
-        let known = self.goal.known.as_ref();
-        let _built = known.filter(|known| known.index.is_some()).map(|_| cache.building.begin());
+        // Whoever has read an index to its end may ask for what it lists: from here on that waits until
+        // the index has been read here, too.
+        let built = self.goal.known.as_ref().map(|known| (known, cache.building.begin()));
         self.flight.complete(size);
         let now = self.unix_now();
         let PartialMeta { etag, last_modified, content_type, upstream, .. } = transfer.meta().clone();
@@ -95,8 +97,17 @@ impl Fill {
         entry.validators.other_last_modified = provisional;
         let entry = Arc::new(entry);
         cache.open.insert(key, Arc::clone(&entry));
-        if let Some(known) = &self.goal.known {
-            self.cache.learn_later(&self.resource.repository, known, digest);
+        if let Some((known, built)) = built {
+            if let checksum @ Checksum::Sha512(_) = &known.expected.checksum {
+                let name = checksum_key(&self.resource.repository, checksum);
+                if let Err(error) = cache.parts.store.put_entry(name, entry.meta.clone()).await {
+                    tracing::warn!(%error, path = %self.resource.path, "the checksum of an object cannot be noted");
+                }
+            }
+            if self.flight.class == Class::Client {
+                self.cache.note_use(&self.resource, known);
+            }
+            self.cache.learn_later(&self.resource.repository, known, digest, built);
         }
         Step::Done(End::Committed(entry))
     }

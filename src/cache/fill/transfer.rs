@@ -7,6 +7,7 @@ use http::header;
 use tokio::sync::mpsc;
 
 use super::HELD_BACK;
+use super::attempt::Source;
 use super::request::{is_strong, same_origin};
 use crate::cache::failure::Failure;
 use crate::cache::flight::Flight;
@@ -27,6 +28,8 @@ const WORTH_RESUMING: u64 = 256 * 1024;
 pub(super) struct Transfer {
     staged: Staged,
     meta: PartialMeta,
+    /// Who sent parts of it, in order, as far as is known.
+    senders: Vec<Source>,
 }
 
 /// Why a body stopped coming.
@@ -47,7 +50,7 @@ impl Transfer {
     pub(super) async fn resume(store: &Store, key: &EntryKey) -> Result<Option<Self>, Failure> {
         let (store, key) = (store.clone(), key.clone());
         match blocking(move || store.resume(&key)).await? {
-            Ok(found) => Ok(found.map(|(staged, meta)| Self { staged, meta })),
+            Ok(found) => Ok(found.map(|(staged, meta)| Self { staged, meta, senders: Vec::new() })),
             Err(error) => {
                 tracing::warn!(%error, "a partial download cannot be resumed");
                 Ok(None)
@@ -68,7 +71,7 @@ impl Transfer {
             if resumable {
                 staged.describe(meta.clone());
             }
-            Ok(Self { staged, meta })
+            Ok(Self { staged, meta, senders: Vec::new() })
         })
         .await
     }
@@ -80,6 +83,18 @@ impl Transfer {
     /// Whether every byte is here that was announced; not known for a body of unknown size.
     pub(super) fn is_whole(&self) -> bool {
         self.meta.total == Some(self.staged.written())
+    }
+
+    /// Notes who sent what came since there were `before` bytes.
+    pub(super) fn note_sender(&mut self, source: &Source, before: u64) {
+        if self.written() > before && !self.senders.contains(source) {
+            self.senders.push(source.clone());
+        }
+    }
+
+    /// Who sent parts of it, in order; not those of a part that an earlier flight left.
+    pub(super) fn senders(&self) -> &[Source] {
+        &self.senders
     }
 
     pub(super) fn digest(&self) -> Digest {
@@ -154,7 +169,7 @@ impl Transfer {
         hold_back: bool,
         mut count: impl FnMut(u64),
     ) -> Result<(Self, Option<Break>), Failure> {
-        let Self { staged, meta } = self;
+        let Self { staged, meta, senders } = self;
         let (sender, receiver) = mpsc::channel(WAITING_PIECES);
         let limit = meta.total.filter(|_| hold_back).map(|total| total.saturating_sub(HELD_BACK));
         let hidden = hold_back && meta.total.is_none();
@@ -191,7 +206,7 @@ impl Transfer {
             Ok(()) => broken,
             Err(error) => Some(Break::Store(error)),
         };
-        Ok((Self { staged, meta }, broken))
+        Ok((Self { staged, meta, senders }, broken))
     }
 }
 

@@ -9,6 +9,7 @@ use http::header::{self, HeaderMap, HeaderValue};
 use crate::cache::events::EventKind;
 use crate::cache::failure::Failure;
 use crate::cache::lookup::Cache;
+use crate::cache::policy;
 use crate::clock;
 use crate::outcome::Class;
 use crate::repo::apt::release::MAX_TEXT;
@@ -101,7 +102,13 @@ impl Cache {
         };
         let signature = match repository.config.trust {
             Trust::Signature => self.small(repository, mirror, &folder.child("Release.gpg"), None).await?,
-            Trust::Https | Trust::None => None,
+            // Nobody checks it here, but apt may.
+            Trust::Https | Trust::None => {
+                match self.small(repository, mirror, &folder.child("Release.gpg"), None).await {
+                    Err(Failure::NotFound { .. }) => None,
+                    answer => answer?,
+                }
+            }
         };
         let signature = signature.map(|small| small.bytes);
         let (bytes, published) = release.published();
@@ -125,6 +132,10 @@ impl Cache {
         let response = self.0.parts.client.send(request).await;
         let mut response = response.map_err(|error| self.blame(repository, mirror, &error))?;
         match response.status {
+            StatusCode::OK if policy::is_page(&response.headers) => {
+                self.blame(repository, mirror, &UpstreamError::Portal { host: upstream.to_string() });
+                return Err(Failure::Portal { upstream });
+            }
             StatusCode::OK => {}
             StatusCode::NOT_MODIFIED if known.is_some() => {
                 mirrors.succeeded(mirror);

@@ -25,6 +25,7 @@ impl Cache {
         &self,
         resource: &Resource,
         channel: &Channel,
+        given: Option<i64>,
     ) -> Result<Resolved, Failure> {
         let repository = &resource.repository;
         let wrong = || Failure::NotFound { upstream: "the archive".into() };
@@ -36,18 +37,23 @@ impl Cache {
             return Err(wrong());
         }
         let form = Form::of(resource.path.file_name()).ok_or_else(wrong)?;
+        if form == Form::InRelease {
+            // A refresh asks for this form first: where the current generation does not have it, upstream did
+            // not have it either, and only the next refresh can tell otherwise.
+            let (freshness, outcome) = self.ask_again(repository, &folder, channel).await;
+            return match self.0.suites.view(repository.index).resolve(resource, channel, given) {
+                Resolution::Head { digest } => Ok(Resolved::Head { digest, freshness, outcome }),
+                _ => Err(wrong()),
+            };
+        }
         let mut failure = wrong();
         for mirror in self.mirrors(repository.index).order(Instant::now()) {
-            let asked = match form {
-                Form::InRelease => self.inline(repository, &folder, mirror, None).await,
-                Form::Release | Form::Signature => self.pair(repository, &folder, mirror, None).await,
-            };
-            match asked {
+            match self.pair(repository, &folder, mirror, None).await {
                 Ok(Found::New(published, verified))
                     if Release::parse(&verified.text).as_ref() == Ok(&current.release) =>
                 {
                     self.attach(resource, &current, published.form).await?;
-                    let found = self.0.suites.view(repository.index).resolve(resource, channel);
+                    let found = self.0.suites.view(repository.index).resolve(resource, channel, given);
                     return match found {
                         Resolution::Head { digest } => Ok(Resolved::Head {
                             digest,
@@ -68,27 +74,18 @@ impl Cache {
     }
 
     async fn attach(&self, resource: &Resource, current: &Generation, form: Bytes) -> Result<(), Failure> {
-        let store = &self.0.parts.store;
-        let failed = |error: store::Error| Failure::store(&error);
-        let put =
-            async |bytes: Vec<u8>| store.put_object(bytes).await.map(|blob| blob.digest).map_err(failed);
-        let (mut in_release, mut release, mut release_gpg) =
-            (current.row.in_release, current.row.release, current.row.release_gpg);
-        match form {
-            Bytes::Inline(bytes) => in_release = Some(put(bytes).await?),
-            Bytes::Pair(text, signature) => {
-                release = Some(put(text).await?);
-                if let Some(signature) = signature {
-                    release_gpg = Some(put(signature).await?);
-                }
-            }
-        }
+        let [in_release, release, release_gpg] = self.put_form(form).await?;
+        let in_release = in_release.or(current.row.in_release);
+        let release = release.or(current.row.release);
+        let release_gpg = release_gpg.or(current.row.release_gpg);
         if let Some(release) = release {
-            store.attach_release(current.row.id, release, release_gpg, in_release).await.map_err(failed)?;
+            let attached =
+                self.0.parts.store.attach_release(current.row.id, release, release_gpg, in_release);
+            attached.await.map_err(|error| Failure::store(&error))?;
         }
         let row = store::Generation { in_release, release, release_gpg, ..current.row.clone() };
-        let both = Arc::new(Generation::new(row, current.release.clone()));
-        self.0.suites.change(resource.repository.index, |view| view.replace_current(Arc::clone(&both)));
+        let both = Arc::new(current.with_row(row));
+        self.0.suites.change(resource.repository.index, |view| view.replace(&both));
         Ok(())
     }
 }

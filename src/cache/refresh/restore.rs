@@ -3,19 +3,24 @@
 use std::io;
 use std::sync::Arc;
 
-use super::build::archive_roots;
+use super::learn::archive_roots;
 use crate::cache::lookup::Cache;
+use crate::cache::serve::checksum_key;
+use crate::digest::Digest;
 use crate::repo::Repository;
+use crate::repo::apt::checksum::Checksum;
 use crate::repo::apt::index::IndexKind;
 use crate::repo::apt::release::Release;
 use crate::repo::apt::table::Table;
 use crate::repo_path::RepoPath;
 use crate::store::{self, Check, Store};
-use crate::suite::{Generation, Pinned, View};
+use crate::suite::{Generation, Known, Pinned, View, known_index};
 
 impl Cache {
     /// Reads generations, channels and tables back from the store. Blocking: a few milliseconds for each
-    /// suite. A generation whose release file is gone is left out, and its suite asked for anew.
+    /// suite. A generation whose release file is gone is left out, and its suite asked for anew; an index
+    /// whose table is gone, or was not made before the end, is read again in the background, within the
+    /// runtime that this must be called from.
     ///
     /// # Errors
     /// The catalog cannot be read.
@@ -24,11 +29,20 @@ impl Cache {
         let rows = store.generations()?;
         let checks = store.checks()?;
         let pins = store.pins()?;
+        let now = self.0.parts.clock.unix();
+        let mut unread = Vec::new();
         for repository in self.0.parts.repositories.list() {
             let mut view = View::default();
             for row in rows.iter().filter(|row| row.repo == *repository.name()) {
                 match generation(store, row.clone()) {
-                    Ok(generation) => show(&mut view, repository, store, Arc::new(generation), &checks),
+                    Ok((row, release)) => {
+                        let before = view.suite(&row.suite).map(|suite| &*suite.current);
+                        let generation = Arc::new(Generation::new(row, release, before));
+                        for (known, digest) in add_tables(&mut view, store, repository, &generation, now) {
+                            unread.push((Arc::clone(repository), known, digest));
+                        }
+                        show(&mut view, repository, generation, &checks);
+                    }
                     Err(error) => {
                         tracing::warn!(repo = %row.repo, suite = %row.suite, generation = row.id, %error,
                         "a generation cannot be read any more")
@@ -42,28 +56,24 @@ impl Cache {
             }
             self.0.suites.change(repository.index, |shown| *shown = view.clone());
         }
+        for (repository, known, digest) in unread {
+            self.learn_later(&repository, &known, digest, self.0.building.begin());
+        }
         Ok(())
     }
 }
 
-fn generation(store: &Store, row: store::Generation) -> io::Result<Generation> {
+fn generation(store: &Store, row: store::Generation) -> io::Result<(store::Generation, Release)> {
     let missing = |error: store::Error| io::Error::other(error.to_string());
     let blob = store.object(&row.text).map_err(missing)?.ok_or(io::ErrorKind::NotFound)?;
     let mut text = vec![0; usize::try_from(blob.size).unwrap_or_default()];
     std::os::unix::fs::FileExt::read_exact_at(&*blob.file, &mut text, 0)?;
     let release = Release::parse(&text).map_err(io::Error::other)?;
-    Ok(Generation::new(row, release))
+    Ok((row, release))
 }
 
-fn show(
-    view: &mut View,
-    repository: &Repository,
-    store: &Store,
-    generation: Arc<Generation>,
-    checks: &[Check],
-) {
+fn show(view: &mut View, repository: &Repository, generation: Arc<Generation>, checks: &[Check]) {
     let folder = Arc::clone(&generation.row.suite);
-    add_tables(view, store, &generation);
     let never = || Check {
         repo: Arc::clone(repository.name()),
         suite: Arc::clone(&folder),
@@ -76,25 +86,47 @@ fn show(
     view.adopt(generation, check.cloned().unwrap_or_else(never));
 }
 
-fn add_tables(view: &mut View, store: &Store, generation: &Generation) {
-    let Ok(folder) = RepoPath::from_decoded(&generation.row.suite) else { return };
+/// Adds the tables of the generation's indices, and gives the indices that are here without one.
+fn add_tables(
+    view: &mut View,
+    store: &Store,
+    repository: &Repository,
+    generation: &Generation,
+    now: i64,
+) -> Vec<(Known, Digest)> {
+    let mut unread = Vec::new();
+    let Ok(folder) = RepoPath::from_decoded(&generation.row.suite) else { return unread };
     for listed in generation.release.files() {
         let Some((kind, _)) = IndexKind::of(listed.path.as_str()) else { continue };
-        let Some(digest) = listed.checksum().sha256() else { continue };
+        let checksum = listed.checksum();
         let roots = archive_roots(&folder, kind);
-        if roots.iter().all(|root| view.has_table(root, &digest)) {
+        if roots.iter().all(|root| view.has_table(root, &checksum)) {
             continue;
         }
-        let Ok(Some(bytes)) = store.load_table(&digest) else { continue };
-        match Table::from_bytes(bytes) {
-            Ok(table) => {
+        let Some(digest) = digest_of(store, repository, &checksum) else { continue };
+        let loaded = store.load_table(&digest).ok().flatten().map(Table::from_bytes);
+        match loaded {
+            Some(Ok(table)) => {
                 let table = Arc::new(table);
                 for root in &roots {
-                    view.add_table(root, digest, Arc::clone(&table));
+                    view.add_table(root, checksum, Arc::clone(&table), now);
                 }
             }
-            // It is built again when its index is asked for.
-            Err(error) => tracing::warn!(%digest, %error, "a table is damaged"),
+            Some(Err(error)) => {
+                tracing::warn!(%digest, %error, "a table is damaged; it is made again");
+                unread.push((known_index(&folder, &generation.release, listed), digest));
+            }
+            None if matches!(store.object(&digest), Ok(Some(_))) => {
+                unread.push((known_index(&folder, &generation.release, listed), digest));
+            }
+            None => {}
         }
     }
+    unread
+}
+
+/// The name of the object with this checksum, if the catalog knows it.
+fn digest_of(store: &Store, repository: &Repository, checksum: &Checksum) -> Option<Digest> {
+    let named = || store.entry(&checksum_key(repository, checksum)).ok().flatten();
+    checksum.sha256().or_else(|| named().map(|meta| meta.digest))
 }

@@ -53,17 +53,19 @@ pub fn parse(path: &str) -> Option<ByHash<'_>> {
     Some(ByHash { directory, hash })
 }
 
-/// Where a listed index is published by the strongest hash that is known of it, relative to the same
-/// folder as its plain path. apt asks for the strongest first, too.
-#[must_use]
-pub fn path_of(index: &Listed) -> String {
+/// Where a listed index may be published by its hash, relative to the same folder as its plain path:
+/// first by the strongest that is known of it, as apt asks.
+pub fn paths_of(index: &Listed) -> impl Iterator<Item = String> {
     let directory = folder(index.path.as_str());
     let slash = if directory.is_empty() { "" } else { "/" };
-    let (algorithm, digits) = match &index.hashes {
-        Hashes::Sha256(sha256) => ("SHA256", sha256.to_string()),
-        Hashes::Sha512(sha512) | Hashes::Both(_, sha512) => ("SHA512", to_hex(sha512.as_slice())),
+    let (sha256, sha512) = match &index.hashes {
+        Hashes::Sha256(sha256) => (Some(sha256), None),
+        Hashes::Sha512(sha512) => (None, Some(sha512)),
+        Hashes::Both(sha256, sha512) => (Some(sha256), Some(sha512)),
     };
-    format!("{directory}{slash}by-hash/{algorithm}/{digits}")
+    let sha512 = sha512.map(|sha512| format!("SHA512/{}", to_hex(sha512.as_slice())));
+    let sha256 = sha256.map(|sha256| format!("SHA256/{sha256}"));
+    sha512.into_iter().chain(sha256).map(move |name| format!("{directory}{slash}by-hash/{name}"))
 }
 
 /// The folder a path is in, without a slash at its end; empty for the root.
@@ -83,19 +85,23 @@ mod tests {
         e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 0 main/binary-amd64/Packages\n \
         e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 0 Contents\n";
 
+    fn only_path(listed: &Listed) -> String {
+        paths_of(listed).next().unwrap()
+    }
+
     #[test]
     fn both_names_lead_to_the_same_entry() {
         let release = Release::parse(RELEASE.as_bytes()).unwrap();
         for listed in release.files() {
-            let path = path_of(listed);
+            let path = only_path(listed);
             let by_hash = parse(&path).unwrap();
             assert_eq!(by_hash.directory, folder(listed.path.as_str()));
             assert_eq!(release.find_by_hash(&by_hash), Some(listed));
         }
         let packages = release.find("main/binary-amd64/Packages").unwrap();
-        let elsewhere = path_of(packages).replace("main", "universe");
+        let elsewhere = only_path(packages).replace("main", "universe");
         assert_eq!(release.find_by_hash(&parse(&elsewhere).unwrap()), None);
-        let other = path_of(packages).replace("e3b0", "e3b1");
+        let other = only_path(packages).replace("e3b0", "e3b1");
         assert_eq!(release.find_by_hash(&parse(&other).unwrap()), None);
     }
 

@@ -22,7 +22,7 @@ use openpgp::parse::stream::{
     DetachedVerifierBuilder, MessageLayer, MessageStructure, VerificationHelper, VerifierBuilder,
 };
 use openpgp::policy::{HashAlgoSecurity, StandardPolicy};
-use openpgp::types::HashAlgorithm;
+use openpgp::types::{HashAlgorithm, RevocationStatus};
 use openpgp::{Cert, KeyHandle};
 
 mod framing;
@@ -146,6 +146,29 @@ impl Keyring {
         verifier.verify_bytes(release).map_err(unreadable)?;
         let signers = verifier.into_helper().judged()?;
         Ok(Verified { text: release.to_vec(), signers })
+    }
+
+    /// Whether files signed by `before` and by `now` (fingerprints of keys) come from the same signer: one
+    /// certificate, of which both may be subkeys, is behind a signature of either. Where nothing was
+    /// signed before, or no certificate behind it may sign any more (it is gone from the keyring, has
+    /// expired or was revoked), any signer does.
+    #[must_use]
+    pub fn is_same_signer(&self, before: &[String], now: &[String], time: SystemTime) -> bool {
+        let policy = self.policy(time);
+        let owners = |fingerprints: &[String]| -> Vec<Cert> {
+            let handles: Vec<KeyHandle> = fingerprints.iter().filter_map(|text| text.parse().ok()).collect();
+            self.with_keys(&handles)
+        };
+        let in_force = |cert: &Cert| {
+            cert.with_policy(&policy, time).is_ok_and(|cert| {
+                cert.alive().is_ok() && !matches!(cert.revocation_status(), RevocationStatus::Revoked(_))
+            })
+        };
+        let mut before: Vec<Cert> = owners(before);
+        before.retain(in_force);
+        let now = owners(now);
+        before.is_empty()
+            || before.iter().any(|old| now.iter().any(|new| old.fingerprint() == new.fingerprint()))
     }
 
     fn policy(&self, now: SystemTime) -> StandardPolicy<'static> {

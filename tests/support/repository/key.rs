@@ -1,44 +1,65 @@
 //! Keys that sign test repositories.
 
 use std::io::Write as _;
+use std::time::{Duration, SystemTime};
 
 use sequoia_openpgp::cert::{CertBuilder, CipherSuite};
 use sequoia_openpgp::crypto::KeyPair;
+use sequoia_openpgp::packet::Signature;
 use sequoia_openpgp::policy::StandardPolicy;
 use sequoia_openpgp::serialize::SerializeInto as _;
 use sequoia_openpgp::serialize::stream::{Armorer, Message, Signer};
 use sequoia_openpgp::{Cert, armor};
 
-/// An Ed25519 signing key that never expires.
+/// An Ed25519 signing key.
 #[derive(Clone)]
-pub struct Key(Cert);
+pub struct Key {
+    cert: Cert,
+    /// What its owner publishes when it is lost.
+    revocation: Signature,
+}
 
 impl Key {
-    /// A new key for `name`; each call makes another key.
+    /// A new key for `name` that never expires; each call makes another key.
     pub fn generate(name: &str) -> Self {
+        Self::build(name, |builder| builder)
+    }
+
+    /// A key whose time was over a year ago. It signs all the same.
+    pub fn expired(name: &str) -> Self {
+        const YEAR: Duration = Duration::from_secs(365 * 86_400);
+        Self::build(name, |builder| {
+            builder.set_creation_time(SystemTime::now() - 2 * YEAR).set_validity_period(YEAR)
+        })
+    }
+
+    fn build(name: &str, with: impl FnOnce(CertBuilder<'static>) -> CertBuilder<'static>) -> Self {
         let user = format!("{name} <archive@lumbung.example>");
-        let (cert, _revocation) = CertBuilder::new()
-            .set_cipher_suite(CipherSuite::Cv25519)
-            .add_userid(user)
-            .add_signing_subkey()
-            .generate()
-            .expect("a key");
-        Self(cert)
+        let builder =
+            CertBuilder::new().set_cipher_suite(CipherSuite::Cv25519).add_userid(user).add_signing_subkey();
+        let (cert, revocation) = with(builder).generate().expect("a key");
+        Self { cert, revocation }
+    }
+
+    /// The public key, revoked, as a binary keyring.
+    pub fn revoked_keyring(&self) -> Vec<u8> {
+        let revoked = self.cert.clone().insert_packets(self.revocation.clone()).expect("its revocation").0;
+        revoked.to_vec().expect("a public key can be written")
     }
 
     /// The fingerprint in upper-case hexadecimal digits.
     pub fn fingerprint(&self) -> String {
-        self.0.fingerprint().to_hex()
+        self.cert.fingerprint().to_hex()
     }
 
     /// The public key as a binary keyring (`.gpg`).
     pub fn keyring(&self) -> Vec<u8> {
-        self.0.to_vec().expect("a public key can be written")
+        self.cert.to_vec().expect("a public key can be written")
     }
 
     /// The public key as an armored keyring (`.asc`).
     pub fn armored_keyring(&self) -> Vec<u8> {
-        self.0.armored().to_vec().expect("a public key can be written")
+        self.cert.armored().to_vec().expect("a public key can be written")
     }
 
     /// `text` inside a clear signature, as `InRelease` is.
@@ -60,7 +81,7 @@ impl Key {
 
     fn pair(&self) -> KeyPair {
         let policy = StandardPolicy::new();
-        let mut keys = self.0.keys().unencrypted_secret().with_policy(&policy, None).for_signing();
+        let mut keys = self.cert.keys().unencrypted_secret().with_policy(&policy, None).for_signing();
         let key = keys.next().expect("a key that signs").key().clone();
         key.into_keypair().expect("an unencrypted secret")
     }
