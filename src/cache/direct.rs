@@ -55,7 +55,7 @@ impl Cache {
     /// checked while they stream.
     fn promise(&self, resource: &Resource) -> Option<Result<(Digest, Option<u64>), Failure>> {
         let view = self.0.suites.view(resource.repository.index);
-        match view.resolve(resource, &Channel::Live) {
+        match view.resolve(resource, &Channel::Live, None) {
             Resolution::Known(known) => Some(
                 digest_of(&known.expected)
                     .map(|digest| (digest, Some(known.expected.size)))
