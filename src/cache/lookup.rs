@@ -16,6 +16,7 @@ use super::goal::{Goal, Liars};
 use super::policy::{self, Decision};
 use super::recheck::Rechecks;
 use super::refresh::{Building, Refreshes};
+use super::scrub::Scrubs;
 use super::serve::flight_key;
 use crate::clock::Clock;
 use crate::digest::Digest;
@@ -101,6 +102,7 @@ pub(super) struct Inner {
     pub(super) held: Memory<(i64, Digest), ()>,
     pub(super) building: Arc<Building>,
     pub(super) rechecks: Rechecks,
+    pub(super) scrubs: Scrubs,
     pub(super) events: Events,
     /// Held while a channel is moved, from the catalog's change to that of what requests see.
     pub(super) moving: tokio::sync::Mutex<()>,
@@ -134,6 +136,7 @@ impl Cache {
             held: Memory::new(REMEMBERED),
             building: Arc::default(),
             rechecks: Rechecks::default(),
+            scrubs: Scrubs::default(),
             events: Events::default(),
             moving: tokio::sync::Mutex::default(),
         }));

@@ -31,6 +31,7 @@ mod pass_body;
 mod policy;
 mod recheck;
 mod refresh;
+mod scrub;
 mod serve;
 mod validators;
 
@@ -47,4 +48,5 @@ pub use flight::{Cut, Flight, FlightStatus, Head, Reader};
 pub use lookup::{Cache, Parts};
 pub use pass_body::PassBody;
 pub use refresh::load_keyrings;
+pub use scrub::{DEFAULT_RATE, DamagedObject, ScrubFacts, ScrubOrder, ScrubRunning};
 pub use validators::Validators;

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::answer::Answer;
 use super::entry::Entry;
+use super::events::EventKind;
 use super::failure::Failure;
 use super::flight::{End, Flight, Head};
 use super::lookup::Cache;
@@ -136,9 +137,7 @@ impl Cache {
     }
 
     async fn set_aside(&self, key: &EntryKey, digest: Digest, error: Option<std::io::Error>) -> End {
-        tracing::error!(repo = %key.repo, path = %key.path, object = %digest, error = error.as_ref().map(tracing::field::display),
-            "a stored object is damaged: it is set aside and fetched again when it is asked for");
-        self.0.parts.metrics.verify_failure(&key.repo, "stored");
+        self.report_damage(key, &digest, error.as_ref());
         let store = self.0.parts.store.clone();
         // Its names are forgotten with it, in memory too: the store tells the cache.
         let gone = tokio::task::spawn_blocking(move || store.set_aside(&digest)).await;
@@ -147,6 +146,17 @@ impl Cache {
         }
         self.0.open.remove(key);
         End::Failed(Failure::Damaged { upstream: "the disk of this server".into() })
+    }
+}
+
+impl Cache {
+    /// Tells everybody whom it concerns that a stored object is damaged.
+    pub(super) fn report_damage(&self, key: &EntryKey, digest: &Digest, error: Option<&std::io::Error>) {
+        tracing::error!(repo = %key.repo, path = %key.path, object = %digest, error = error.map(tracing::field::display),
+            "a stored object is damaged: it is set aside and fetched again when it is asked for");
+        self.0.parts.metrics.verify_failure(&key.repo, "stored");
+        let text = format!("the stored object {digest} is damaged; it was set aside");
+        self.tell(EventKind::VerifyFailure, &key.repo, &key.path, text);
     }
 }
 

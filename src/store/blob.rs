@@ -11,23 +11,34 @@ use super::layout::unlink;
 use super::shared::{Handle, Shared};
 use super::transaction::commit;
 use super::writer::{Command, Verdict};
-use super::{Blob, Error, catalog};
+use super::{Blob, EntryKey, Error, catalog};
 use crate::digest::Digest;
 
 /// Most files in `damaged/`; the oldest make room. They are kept for whoever wants to know what the
 /// disk did to them.
 const MOST_DAMAGED: usize = 64;
 
+/// What was found where an object should be.
+#[derive(Debug)]
+pub enum Examined {
+    /// A file of the right length.
+    Open(Blob),
+    /// Nothing, and nothing is expected: it has been evicted.
+    Gone,
+    /// Its file was missing or of a wrong length. It has been set aside, and these keys were forgotten.
+    Damaged(Vec<EntryKey>),
+}
+
 /// Opens an object whose file has the right length.
-pub(super) fn open(handle: &Handle, digest: &Digest) -> Result<Option<Blob>, Error> {
+pub(super) fn open(handle: &Handle, digest: &Digest) -> Result<Examined, Error> {
     let shared = &handle.shared;
     let size = shared.readers.read("look up an object", |connection| catalog::object(connection, digest))?;
-    let Some(size) = size else { return Ok(None) };
+    let Some(size) = size else { return Ok(Examined::Gone) };
     let path = shared.layout.object(digest);
     let found = File::open(&path).and_then(|file| Ok((file.metadata()?, file)));
     match found {
         Ok((metadata, file)) if metadata.is_file() && metadata.len() == size => {
-            return Ok(Some(Blob { file: Arc::new(file), size, digest: *digest }));
+            return Ok(Examined::Open(Blob { file: Arc::new(file), size, digest: *digest }));
         }
         Ok(_) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -35,27 +46,27 @@ pub(super) fn open(handle: &Handle, digest: &Digest) -> Result<Option<Blob>, Err
         Err(error) => return Err(Error::io("open", &path, error)),
     }
     // It may also have been evicted just now; the writer knows.
-    handle.ask(|reply| Command::Inspect { digest: *digest, verdict: Verdict::Suspect, reply })?;
-    Ok(None)
+    let keys = handle.ask(|reply| Command::Inspect { digest: *digest, verdict: Verdict::Suspect, reply })?;
+    Ok(keys.map_or(Examined::Gone, Examined::Damaged))
 }
 
 /// The writer's part: looks again, and if the object is indeed damaged forgets it and keeps the file
-/// apart.
+/// apart. The keys that it had, or `None` when there was nothing to do.
 pub(super) fn inspect(
     shared: &Shared,
     connection: &mut Connection,
     digest: &Digest,
     verdict: Verdict,
-) -> Result<(), Error> {
+) -> Result<Option<Vec<EntryKey>>, Error> {
     let Some(size) = catalog::object(connection, digest)
         .map_err(|error| Error::catalog("look up an object", &shared.layout.catalog, error))?
     else {
-        return Ok(());
+        return Ok(None);
     };
     let path = shared.layout.object(digest);
     let length = std::fs::metadata(&path).map(|found| found.len()).ok();
     if verdict == Verdict::Suspect && length == Some(size) {
-        return Ok(());
+        return Ok(None);
     }
     let keys = commit(shared, connection, |transaction, totals| {
         catalog::remove_object(transaction, digest, size, totals)
@@ -64,12 +75,12 @@ pub(super) fn inspect(
     let Some(length) = length else {
         tracing::warn!(%digest, "an object's file is missing; it will be fetched again when it is asked for");
         shared.tell_evicted(&keys);
-        return Ok(());
+        return Ok(Some(keys));
     };
     tracing::warn!(%digest, length, expected = size, "an object is damaged; it was set aside and will be fetched again");
     set_aside(shared, digest, &path);
     shared.tell_evicted(&keys);
-    Ok(())
+    Ok(Some(keys))
 }
 
 /// Moves a damaged file to where it can be looked at; if even that fails, removes it.

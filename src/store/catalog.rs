@@ -14,6 +14,8 @@ use crate::digest::Digest;
 pub(super) const ENTRY: &str = "SELECT e.digest, o.size, e.etag, e.last_modified, e.content_type, \
      e.fetched_at, e.validated_at, e.upstream, e.policy \
      FROM entry e JOIN object o ON o.digest = e.digest WHERE e.repo = ?1 AND e.path = ?2";
+pub(super) const OBJECTS_AFTER: &str =
+    "SELECT digest, size FROM object WHERE digest > ?1 ORDER BY digest LIMIT ?2";
 pub(super) const OBJECT: &str = "SELECT size FROM object WHERE digest = ?1";
 pub(super) const COLDEST: &str =
     "SELECT digest, size FROM object WHERE held = 0 AND last_used < ?1 ORDER BY last_used LIMIT ?2";
@@ -63,6 +65,22 @@ pub(super) fn object(connection: &Connection, digest: &Digest) -> Result<Option<
         .query_row([digest.as_bytes().as_slice()], |row| row.get(0))
         .optional()?;
     Ok(size.map(i64::cast_unsigned))
+}
+
+/// Up to `most` objects in the order of their digests, after `after`.
+pub(super) fn objects_after(
+    connection: &Connection,
+    after: Option<&Digest>,
+    most: usize,
+) -> Result<Vec<(Digest, u64)>> {
+    // The empty value comes before every digest.
+    let after = after.map_or(&[][..], |digest| digest.as_bytes().as_slice());
+    connection
+        .prepare_cached(OBJECTS_AFTER)?
+        .query_map(params![after, i64::try_from(most).unwrap_or(i64::MAX)], |row| {
+            Ok((digest(row)?, row.get::<_, i64>(1)?.cast_unsigned()))
+        })?
+        .collect()
 }
 
 /// Enters an object, or notes that it was asked for again.

@@ -76,6 +76,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+pub use blob::Examined;
 pub use check::Check;
 pub use config::Config;
 pub use entry::{Blob, EntryKey, EntryMeta, PartialMeta};
@@ -194,15 +195,37 @@ impl Store {
     /// # Errors
     /// When the catalog cannot be read, or the file may be there but cannot be opened.
     pub fn object(&self, digest: &Digest) -> Result<Option<Blob>, Error> {
+        match self.examine(digest)? {
+            Examined::Open(blob) => Ok(Some(blob)),
+            Examined::Gone | Examined::Damaged(_) => Ok(None),
+        }
+    }
+
+    /// As [`Store::object`], telling objects that went from those that were damaged. Blocking.
+    ///
+    /// # Errors
+    /// As [`Store::object`].
+    pub fn examine(&self, digest: &Digest) -> Result<Examined, Error> {
         blob::open(&self.inner.handle, digest)
     }
 
-    /// Sets an object aside whose bytes turned out not to hash to its name, and forgets its keys.
-    /// Blocking.
+    /// Up to `limit` objects with their sizes in bytes, in the order of their digests, after the one given.
+    /// Blocking: one indexed read. Objects that come and go between two calls may be seen or not.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub fn objects_after(&self, after: Option<Digest>, limit: usize) -> Result<Vec<(Digest, u64)>, Error> {
+        self.shared()
+            .readers
+            .read("list objects", |connection| catalog::objects_after(connection, after.as_ref(), limit))
+    }
+
+    /// Sets an object aside whose bytes turned out not to hash to its name, and forgets its keys, which are
+    /// returned; `None` when it was not there any more. Blocking.
     ///
     /// # Errors
     /// When the catalog cannot be written.
-    pub fn set_aside(&self, digest: &Digest) -> Result<(), Error> {
+    pub fn set_aside(&self, digest: &Digest) -> Result<Option<Vec<EntryKey>>, Error> {
         let digest = *digest;
         self.inner.handle.ask(|reply| Command::Inspect { digest, verdict: Verdict::Corrupt, reply })
     }

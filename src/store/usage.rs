@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::shared::Shared;
 
 /// A snapshot; all figures in bytes unless named otherwise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Usage {
     /// All stored objects.
     pub bytes: u64,

@@ -37,8 +37,8 @@ pub(super) enum Command {
     Write(Write),
     /// Something with a transaction of its own.
     Change(Change),
-    /// Look at an object that may be damaged, and set it aside if it is.
-    Inspect { digest: Digest, verdict: Verdict, reply: Reply<()> },
+    /// Look at an object that may be damaged, and set it aside if it is; the keys that it had then.
+    Inspect { digest: Digest, verdict: Verdict, reply: Reply<Option<Vec<EntryKey>>> },
     /// Remove files in `objects/` that the catalog does not know; how many were removed.
     Collect { digests: Vec<Digest>, reply: Reply<usize> },
     /// Evict until so many more bytes fit.
@@ -118,7 +118,7 @@ pub(super) struct Writer {
 struct Batch {
     writes: Vec<Write>,
     changes: Vec<Change>,
-    inspect: Vec<(Digest, Verdict, Reply<()>)>,
+    inspect: Vec<(Digest, Verdict, Reply<Option<Vec<EntryKey>>>)>,
     collect: Vec<(Vec<Digest>, Reply<usize>)>,
     tidy: bool,
     end: Option<End>,

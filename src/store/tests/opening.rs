@@ -88,6 +88,7 @@ async fn with_many_objects_nothing_is_scanned() {
     for statement in [
         catalog::ENTRY,
         catalog::OBJECT,
+        catalog::OBJECTS_AFTER,
         catalog::COLDEST,
         catalog::MISDATED,
         catalog::NAMES,
