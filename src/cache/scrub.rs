@@ -162,7 +162,7 @@ impl Cache {
             };
             newest.insert(facts).clone()
         };
-        let guard = Running { cache: self.clone() };
+        let guard = Running { cache: self.clone(), number: facts.number };
         self.0.parts.tasks.spawn(guard.run(Pace { rate, due: Instant::now() }, order.repair));
         Ok(facts)
     }
@@ -332,9 +332,21 @@ impl Cache {
 /// Marks the scrub as ended however it ends, be it by a panic.
 struct Running {
     cache: Cache,
+    number: u64,
 }
 
 impl Running {
+    fn end(&self, problem: Option<String>) {
+        let now = self.cache.0.parts.clock.unix();
+        self.cache.0.scrubs.change(|facts| {
+            if facts.number == self.number && facts.running {
+                facts.running = false;
+                facts.ended_at = Some(now);
+                facts.problem = problem;
+            }
+        });
+    }
+
     async fn run(self, pace: Pace, repair: bool) {
         let problem = match self.cache.scrub_all(pace, repair).await {
             Ok(()) => None,
@@ -344,10 +356,7 @@ impl Running {
                 Some(error.to_string())
             }
         };
-        self.cache.0.scrubs.change(|facts| {
-            facts.running = false;
-            facts.problem = problem;
-        });
+        self.end(problem);
         if let Some(facts) = self.cache.scrub() {
             tracing::info!(
                 objects = facts.objects_done,
@@ -361,14 +370,8 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let now = self.cache.0.parts.clock.unix();
-        self.cache.0.scrubs.change(|facts| {
-            if facts.running {
-                facts.running = false;
-                facts.problem = Some("it was broken off; the log may say why".to_owned());
-            }
-            facts.ended_at = Some(now);
-        });
+        // Ended in order long before, but for a panic and a runtime that goes down.
+        self.end(Some("it was broken off; the log may say why".to_owned()));
     }
 }
 

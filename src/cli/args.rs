@@ -8,12 +8,14 @@
 )]
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
 use crate::safe_url::BaseUrl;
 use crate::server::client_script::ClientMode;
+use crate::units::{ByteSize, UnitError};
 
 /// A caching mirror and proxy for Ubuntu and application repositories.
 ///
@@ -35,6 +37,7 @@ pub(super) enum Command {
     Check(Check),
     Status(Status),
     Suite(Suite),
+    Verify(Verify),
     Client(Client),
     Why(Why),
     /// Print completions for a shell.
@@ -202,6 +205,48 @@ pub(super) enum SuiteCommand {
         /// The channel.
         channel: String,
     },
+}
+
+/// Hash every stored object again.
+///
+/// Reads the whole store at a limited rate and compares each object with the hash that is its name. One
+/// that is damaged is set aside, so that no desktop gets it, and listed; it is fetched again when it is
+/// asked for, or at once with --repair. It needs no verifying for desktops to be safe: the first serving
+/// of an object after a start is hashed anyway.
+///
+/// The running server does the work, and goes on with it when this command is interrupted. Where no server
+/// runs, the store is opened instead; then nothing is fetched.
+///
+/// Exit status: 1 when something was damaged, repaired or not, or when not everything could be looked at.
+///
+/// Examples:
+///
+///   lumbung verify
+///   lumbung verify --repair
+///   lumbung verify --rate "200 MB" --json
+///       faster, at night; what was found as JSON
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Verify {
+    /// Fetch what is damaged again.
+    #[arg(long)]
+    pub(super) repair: bool,
+    /// Bytes read per second, at most [default: 50 MB].
+    #[arg(long, value_name = "SIZE", value_parser = rate)]
+    pub(super) rate: Option<NonZeroU64>,
+    #[command(flatten)]
+    pub(super) file: ConfigFile,
+    /// The administrators' address, when it is not the configured one.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(super) admin: Option<SocketAddr>,
+    /// Print JSON at the end.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+fn rate(text: &str) -> Result<NonZeroU64, String> {
+    let size: ByteSize = text.parse().map_err(|error: UnitError| error.to_string())?;
+    NonZeroU64::new(size.0).ok_or_else(|| "a rate is more than nothing".to_owned())
 }
 
 /// Explain any answer.

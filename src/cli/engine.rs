@@ -31,6 +31,14 @@ pub(super) async fn ask<T: DeserializeOwned>(
     if let Asked::Answer(answer) = asked {
         return Ok(answer);
     }
+    let opened = open(config, &remote).await?;
+    let done = offline(&opened).await;
+    opened.close().await;
+    done
+}
+
+/// Opens the store of a server that does not run.
+pub(super) async fn open(config: Config, remote: &Remote) -> anyhow::Result<Offline> {
     let store = config.store.path.clone();
     anyhow::ensure!(
         store.join("format").exists(),
@@ -40,12 +48,9 @@ pub(super) async fn ask<T: DeserializeOwned>(
         store.display()
     );
     let opened = Offline::open(config, Clock::system()).await;
-    let opened = opened.with_context(|| {
+    opened.with_context(|| {
         format!("no server answers at http://{}, and the store cannot be opened instead", remote.address())
-    })?;
-    let done = offline(&opened).await;
-    opened.close().await;
-    done
+    })
 }
 
 /// What is asked: a path with its query, encoded.

@@ -14,6 +14,7 @@ mod remote;
 mod serve;
 mod status;
 mod suite;
+mod verify;
 mod why;
 
 use std::process::ExitCode;
@@ -41,6 +42,7 @@ pub fn run() -> ExitCode {
         Command::Check(check) => check::run(&check),
         Command::Status(status) => status::run(&status),
         Command::Suite(suite) => suite::run(&suite),
+        Command::Verify(verify) => verify::run(&verify),
         Command::Client(client) => client::run(&client),
         Command::Why(why) => why::run(&why),
         Command::Completions { shell } => Ok(generate::completions(shell)),

@@ -29,6 +29,31 @@ pub(super) fn picture(text: &dyn Display) {
     }
 }
 
+/// Whether what is said about long work is read as it is written.
+pub(super) fn is_watched() -> bool {
+    io::stderr().is_terminal()
+}
+
+/// Says on standard error how far something is: on a terminal in place of what was said before.
+pub(super) fn progress(text: &dyn Display) {
+    let mut err = io::stderr().lock();
+    // The start of the line, and clear to its end.
+    let _ = if is_watched() { write!(err, "\r\x1b[K{text}") } else { writeln!(err, "{text}") };
+    let _ = err.flush();
+}
+
+/// Takes the last [`progress`] off a terminal.
+pub(super) fn progress_done() {
+    if is_watched() {
+        progress(&"");
+    }
+}
+
+/// Says something on standard error.
+pub(super) fn note(text: &dyn Display) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
 /// Says on standard error what went wrong, with its causes.
 pub(super) fn problem(error: &anyhow::Error) {
     let _ = writeln!(io::stderr().lock(), "lumbung: {error:#}");

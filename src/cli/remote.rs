@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// How long the server may take for its answer.
@@ -46,7 +47,20 @@ impl Remote {
 
     /// Has something changed.
     pub(super) async fn post<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Asked<T>> {
-        let request = self.client.post(format!("http://{}{path}", self.admin));
+        self.change(path, Vec::new()).await
+    }
+
+    /// Has something changed, as `order` says.
+    pub(super) async fn post_json<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        order: &impl Serialize,
+    ) -> anyhow::Result<Asked<T>> {
+        self.change(path, serde_json::to_vec(order)?).await
+    }
+
+    async fn change<T: DeserializeOwned>(&self, path: &str, body: Vec<u8>) -> anyhow::Result<Asked<T>> {
+        let request = self.client.post(format!("http://{}{path}", self.admin)).body(body);
         let request = match std::fs::read_to_string(&self.token_file) {
             Ok(token) => request.bearer_auth(token.trim()),
             // The server says what it misses; that the file could not be read is added there.

@@ -1,4 +1,4 @@
-//! The administrators' API for suites and channels, below `/api/v1/`.
+//! The administrators' API for suites, channels and the store, below `/api/v1/`.
 //!
 //! Looking needs nothing; changing needs `Authorization: Bearer` with the token of the store. Whoever shows
 //! wrong tokens is turned away for a while, so that the log is not filled and nothing can be guessed.
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
@@ -19,8 +19,9 @@ use serde::{Deserialize, Serialize};
 
 use super::admin::{answer, failed, problem};
 use super::explain::{Explainer, Unexplained};
-use crate::cache::{Cache, NotMoved};
+use crate::cache::{Cache, NotMoved, ScrubFacts, ScrubOrder, ScrubRunning};
 use crate::digest::Digest;
+use crate::store::Usage;
 
 /// How long the answer to a refresh waits for upstream; below the time limit of every answer.
 const REFRESH_WAIT: Duration = Duration::from_secs(8);
@@ -61,6 +62,8 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/v1/channels", get(channels))
         .route("/api/v1/events", get(events))
         .route("/api/v1/why", get(why))
+        .route("/api/v1/store", get(store))
+        .route("/api/v1/store/verify", post(verify).route_layer(guard()))
         .route("/api/v1/suites/refresh", post(refresh).route_layer(guard()))
         .route("/api/v1/channels/{name}/promote", post(promote).route_layer(guard()))
         .route("/api/v1/channels/{name}/rollback", post(roll_back).route_layer(guard()))
@@ -94,6 +97,41 @@ struct Since {
 
 async fn events(State(state): State<ApiState>, Query(Since { since }): Query<Since>) -> Response<Body> {
     json(&state.cache.events(since))
+}
+
+/// How the store stands.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StoreFacts {
+    /// How full it is.
+    pub usage: Usage,
+    /// The hashing of the whole store that runs, or the last one since the start.
+    pub verify: Option<ScrubFacts>,
+}
+
+async fn store(State(state): State<ApiState>) -> Response<Body> {
+    let look = move || StoreFacts { usage: state.cache.usage(), verify: state.cache.scrub() };
+    match tokio::task::spawn_blocking(look).await {
+        Ok(facts) => json(&facts),
+        Err(error) => failed(&error),
+    }
+}
+
+async fn verify(State(state): State<ApiState>, body: Bytes) -> Response<Body> {
+    // An empty body asks for the ordinary thing.
+    let order = if body.is_empty() { Ok(ScrubOrder::default()) } else { serde_json::from_slice(&body) };
+    let order = match order {
+        Ok(order) => order,
+        Err(error) => {
+            let detail =
+                format!("The body must be JSON such as {{\"repair\": false, \"rate\": 50000000}}: {error}.");
+            return problem(StatusCode::BAD_REQUEST, &detail);
+        }
+    };
+    match tokio::task::spawn_blocking(move || state.cache.start_scrub(order)).await {
+        Ok(Ok(started)) => json(&started),
+        Ok(Err(running @ ScrubRunning)) => problem(StatusCode::CONFLICT, &sentence(&running)),
+        Err(error) => failed(&error),
+    }
 }
 
 #[derive(Deserialize)]

@@ -46,4 +46,5 @@ mod support_origin;
 mod support_repository;
 mod support_server;
 mod tunnels;
+mod verify_store;
 mod why;

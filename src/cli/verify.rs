@@ -1,0 +1,162 @@
+//! `lumbung verify`: hashes the whole store, by the running server or, where none runs, here.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+
+use super::remote::{Asked, Remote};
+use super::{Ending, args, engine, output};
+use crate::cache::{DamagedObject, ScrubFacts, ScrubOrder};
+use crate::config::Config;
+use crate::server::api::StoreFacts;
+use crate::status::{bytes_in_words, seconds_in_words};
+
+/// Between two looks at how far it is.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Between two lines that say so where nobody watches.
+const SAY_EVERY: Duration = Duration::from_secs(10);
+
+pub(super) fn run(args: &args::Verify) -> anyhow::Result<Ending> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let ended = runtime.block_on(verify(args))?;
+    if args.json {
+        output::data(&(serde_json::to_string_pretty(&ended)? + "\n"));
+    } else {
+        output::data(&text(&ended));
+    }
+    if let Some(problem) = &ended.problem {
+        anyhow::bail!("not everything was looked at: {problem}");
+    }
+    Ok(if ended.damaged_objects > 0 { Ending::Problem } else { Ending::Done })
+}
+
+/// Has it done, and waits for the end.
+async fn verify(args: &args::Verify) -> anyhow::Result<ScrubFacts> {
+    let config = Config::load(args.file.config.as_deref())?;
+    let remote = Remote::new(args.admin.unwrap_or(config.server.admin), &config.store.path)?;
+    let order = ScrubOrder { repair: args.repair, rate: args.rate };
+    let begun = match remote.post_json("/api/v1/store/verify", &order).await? {
+        Asked::Answer(begun) => begun,
+        Asked::NotRunning => return verify_here(config, &remote, order).await,
+    };
+    follow(begun, async || match remote.get::<StoreFacts>("/api/v1/store").await? {
+        Asked::Answer(store) => Ok(store.verify),
+        Asked::NotRunning => anyhow::bail!("the server has stopped, and its verifying with it"),
+    })
+    .await
+}
+
+/// Does it without a server. Only the server fetches.
+async fn verify_here(config: Config, remote: &Remote, order: ScrubOrder) -> anyhow::Result<ScrubFacts> {
+    let opened = engine::open(config, remote).await?;
+    if order.repair {
+        output::note(&"No server is running: damaged objects are set aside, and not fetched again.");
+    }
+    let cache = opened.cache().clone();
+    let order = ScrubOrder { repair: false, ..order };
+    let done = async {
+        let starter = cache.clone();
+        let begun = tokio::task::spawn_blocking(move || starter.start_scrub(order)).await??;
+        follow(begun, async || Ok(cache.scrub())).await
+    };
+    let done = done.await;
+    drop(cache);
+    opened.close().await;
+    done
+}
+
+/// Watches until it has ended, and says meanwhile how far it is.
+async fn follow(
+    begun: ScrubFacts,
+    look: impl AsyncFn() -> anyhow::Result<Option<ScrubFacts>>,
+) -> anyhow::Result<ScrubFacts> {
+    let started = Instant::now();
+    let (number, mut facts) = (begun.number, begun);
+    let mut said = started;
+    while facts.running {
+        if output::is_watched() || said.elapsed() >= SAY_EVERY {
+            output::progress(&progress(&facts, started.elapsed()));
+            said = Instant::now();
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+        facts = look().await?.context("the server has been started anew meanwhile")?;
+        anyhow::ensure!(facts.number == number, "another verifying has begun meanwhile");
+    }
+    output::progress_done();
+    Ok(facts)
+}
+
+/// `1.2 GB of 4 GB, 48 MB/s, 58 s left`.
+fn progress(facts: &ScrubFacts, elapsed: Duration) -> String {
+    let mut text = format!(
+        "{} of {}, {} of {} objects",
+        bytes_in_words(facts.bytes_done),
+        bytes_in_words(facts.bytes_total),
+        facts.objects_done,
+        facts.objects_total
+    );
+    let milliseconds = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+    let rate = facts.bytes_done.saturating_mul(1000).checked_div(milliseconds).unwrap_or(0);
+    if rate > 0 {
+        let left = facts.bytes_total.saturating_sub(facts.bytes_done) / rate;
+        text += &format!(", {}/s, {} left", bytes_in_words(rate), seconds_in_words(left));
+    }
+    if facts.damaged_objects > 0 {
+        text += &format!(", {} DAMAGED", facts.damaged_objects);
+    }
+    text
+}
+
+fn text(facts: &ScrubFacts) -> String {
+    let mut text = format!(
+        "{} objects hashed, {}: {}\n",
+        facts.objects_done,
+        bytes_in_words(facts.bytes_done),
+        match facts.damaged_objects {
+            0 => "nothing is damaged.".to_owned(),
+            count => format!("{count} DAMAGED, set aside."),
+        }
+    );
+    for object in &facts.damaged {
+        text += &damaged(object);
+    }
+    let further = facts.damaged_objects.saturating_sub(facts.damaged.len() as u64);
+    if further > 0 {
+        text += &format!("and {further} more; the log names them\n");
+    }
+    text
+}
+
+fn damaged(object: &DamagedObject) -> String {
+    let state = match object.repaired {
+        Some(true) => "fetched again",
+        Some(false) => "NOT fetched again",
+        None => "fetched again when it is asked for",
+    };
+    let size = bytes_in_words(object.size);
+    let mut text = format!("  {} ({size}): {}; {state}\n", object.digest, object.why);
+    for name in &object.names {
+        text += &format!("    {name}\n");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_tells_bytes_rate_and_time_left() {
+        let facts = ScrubFacts {
+            objects_done: 3,
+            objects_total: 9,
+            bytes_done: 100_000_000,
+            bytes_total: 400_000_000,
+            ..ScrubFacts::default()
+        };
+        let told = progress(&facts, Duration::from_secs(2));
+        assert_eq!(told, "100 MB of 400 MB, 3 of 9 objects, 50 MB/s, 6 s left");
+        assert_eq!(progress(&facts, Duration::ZERO), "100 MB of 400 MB, 3 of 9 objects");
+    }
+}
