@@ -171,10 +171,10 @@ impl Cache {
         let mut after = None;
         loop {
             let store = self.0.parts.store.clone();
-            let page = aside(move || store.objects_after(after, PAGE)).await?;
-            let Some((last, _)) = page.last() else { return Ok(()) };
+            let listed = aside(move || store.objects_after(after, PAGE)).await?;
+            let Some((last, _)) = listed.last() else { return Ok(()) };
             after = Some(*last);
-            for (digest, size) in page {
+            for (digest, size) in listed {
                 let before = self.0.scrubs.lock().as_ref().map_or(0, |facts| facts.bytes_done);
                 match self.scrub_one(digest, &mut pace).await? {
                     Found::Good => self.0.parts.store.note_verified(&digest),
@@ -289,8 +289,8 @@ impl Cache {
         let store = self.0.parts.store.clone();
         let here = aside(move || store.object(&digest)).await?.is_some();
         // Upstream may have other bytes under the name by now; then those are what is wanted.
-        let named = names.iter().any(|name| self.resource_of(name).is_some());
-        let (digest, repaired) = (digest.to_string(), here || (named && all));
+        let asked = names.iter().any(|name| self.resource_of(name).is_some());
+        let (digest, repaired) = (digest.to_string(), here || (asked && all));
         self.0.scrubs.change(|facts| {
             if let Some(last) = facts.damaged.last_mut().filter(|last| last.digest == digest) {
                 last.repaired = Some(repaired);

@@ -1,5 +1,6 @@
 //! `lumbung verify`: hashes the whole store, by the running server or, where none runs, here.
 
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -98,12 +99,12 @@ fn progress(facts: &ScrubFacts, elapsed: Duration) -> String {
     );
     let milliseconds = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
     let rate = facts.bytes_done.saturating_mul(1000).checked_div(milliseconds).unwrap_or(0);
-    if rate > 0 {
-        let left = facts.bytes_total.saturating_sub(facts.bytes_done) / rate;
-        text += &format!(", {}/s, {} left", bytes_in_words(rate), seconds_in_words(left));
+    // A failure to write to a string does not happen.
+    if let Some(left) = facts.bytes_total.saturating_sub(facts.bytes_done).checked_div(rate) {
+        let _ = write!(text, ", {}/s, {} left", bytes_in_words(rate), seconds_in_words(left));
     }
     if facts.damaged_objects > 0 {
-        text += &format!(", {} DAMAGED", facts.damaged_objects);
+        let _ = write!(text, ", {} DAMAGED", facts.damaged_objects);
     }
     text
 }
@@ -123,7 +124,7 @@ fn text(facts: &ScrubFacts) -> String {
     }
     let further = facts.damaged_objects.saturating_sub(facts.damaged.len() as u64);
     if further > 0 {
-        text += &format!("and {further} more; the log names them\n");
+        let _ = writeln!(text, "and {further} more; the log names them");
     }
     text
 }
@@ -137,7 +138,7 @@ fn damaged(object: &DamagedObject) -> String {
     let size = bytes_in_words(object.size);
     let mut text = format!("  {} ({size}): {}; {state}\n", object.digest, object.why);
     for name in &object.names {
-        text += &format!("    {name}\n");
+        let _ = writeln!(text, "    {name}");
     }
     text
 }
