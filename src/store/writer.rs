@@ -38,7 +38,7 @@ pub(super) enum Command {
     /// Something with a transaction of its own.
     Change(Change),
     /// Look at an object that may be damaged, and set it aside if it is; the keys that it had then.
-    Inspect { digest: Digest, verdict: Verdict, reply: Reply<Option<Vec<EntryKey>>> },
+    Inspect { digest: Digest, verdict: Verdict, reply: Reply<Forgotten> },
     /// Remove files in `objects/` that the catalog does not know; how many were removed.
     Collect { digests: Vec<Digest>, reply: Reply<usize> },
     /// Evict until so many more bytes fit.
@@ -113,12 +113,15 @@ pub(super) struct Writer {
     flush_at: Instant,
 }
 
+/// The keys of an object that was set aside; `None` when there was nothing to do.
+pub(super) type Forgotten = Option<Vec<EntryKey>>;
+
 /// What is done together.
 #[derive(Default)]
 struct Batch {
     writes: Vec<Write>,
     changes: Vec<Change>,
-    inspect: Vec<(Digest, Verdict, Reply<Option<Vec<EntryKey>>>)>,
+    inspect: Vec<(Digest, Verdict, Reply<Forgotten>)>,
     collect: Vec<(Vec<Digest>, Reply<usize>)>,
     tidy: bool,
     end: Option<End>,
