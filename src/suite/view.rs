@@ -23,12 +23,12 @@ pub struct Suites {
 pub struct View {
     suites: HashMap<Arc<str>, Suite>,
     /// What the indices of an archive list, by the archive's root; what was read last comes first.
-    tables: HashMap<Arc<str>, Vec<Listing>>,
+    tables: Listings,
     /// What each channel shows of each suite.
     pinned: HashMap<(Arc<str>, Arc<str>), Pinned>,
     /// The tables of the generations that a channel shows, by the archive's root; `None` is `live`. It
     /// follows from the rest.
-    shown: HashMap<Option<Arc<str>>, HashMap<Arc<str>, Vec<Listing>>>,
+    shown: HashMap<Option<Arc<str>>, Listings>,
     /// The rest has changed since [`View::shown`] was made.
     changed: bool,
 }
@@ -61,6 +61,9 @@ pub struct Suite {
     /// When upstream was last asked, and what keeps its newest state from becoming current.
     pub check: Check,
 }
+
+/// Tables by the archive's root.
+type Listings = HashMap<Arc<str>, Vec<Listing>>;
 
 /// The table of one index.
 #[derive(Debug, Clone)]

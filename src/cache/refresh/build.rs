@@ -96,7 +96,7 @@ impl Cache {
         if current.is_some() {
             let problem = failure.to_string();
             let text = format!("the suite stays as it is: {problem}");
-            self.tell(EventKind::Pending, repository.name(), folder.as_str(), text);
+            self.tell(EventKind::Pending, repository.name(), folder.as_str(), &text);
             self.note_check(repository, folder, Some(problem)).await;
         }
         Err(failure)
@@ -135,7 +135,7 @@ impl Cache {
             };
             if let Some(kind) = kind {
                 let text = format!("the release file of {} was refused: {objection}", published.upstream);
-                self.tell(kind, repository.name(), folder.as_str(), text);
+                self.tell(kind, repository.name(), folder.as_str(), &text);
             }
             return Err(unfit(objection.to_string()));
         }
@@ -152,7 +152,7 @@ impl Cache {
                 signers.join(", "),
                 current.row.signers.join(", ")
             );
-            self.tell(EventKind::SigningKeyChanged, repository.name(), folder.as_str(), text);
+            self.tell(EventKind::SigningKeyChanged, repository.name(), folder.as_str(), &text);
         }
         self.complete(repository, folder, &release).await?;
         self.adopt(repository, folder, published, text, release, signers).await
@@ -243,7 +243,7 @@ impl Cache {
         let held = used.iter().filter_map(|path| release.find(path)?.checksum().sha256()).collect();
         let row = store.adopt(new, held).await.map_err(|error| Failure::store(&error))?;
         let text = format!("generation {} is current", row.id);
-        self.tell(EventKind::Adopted, repository.name(), folder.as_str(), text);
+        self.tell(EventKind::Adopted, repository.name(), folder.as_str(), &text);
         let check = self.checked(repository, folder, None);
         let generation = Arc::new(Generation::new(row, release));
         self.0.suites.change(repository.index, |view| view.adopt(Arc::clone(&generation), check.clone()));

@@ -195,7 +195,7 @@ impl Cache {
         judged.map_err(|why| {
             self.0.parts.metrics.verify_failure(repository.name(), "signature");
             let text = format!("a release file of {upstream} was refused: {why}");
-            self.tell(EventKind::VerifyFailure, repository.name(), "", text);
+            self.tell(EventKind::VerifyFailure, repository.name(), "", &text);
             Failure::Untrusted { upstream, why: why.into() }
         })
     }
