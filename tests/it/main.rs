@@ -38,6 +38,7 @@ mod requests;
 mod resumes;
 mod seeing;
 mod sending;
+mod snapshots;
 mod startup;
 mod suites;
 mod suites_api;
