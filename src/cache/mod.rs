@@ -30,7 +30,7 @@ mod validators;
 pub use answer::{Answer, Freshness, Passed};
 pub use conditions::{ByteRange, Conditions, Verdict};
 pub use direct::PassRequest;
-pub use entry::Entry;
+pub use entry::{Description, Entry};
 pub use failure::Failure;
 pub use flight::{Cut, Flight, FlightStatus, Head, Reader};
 pub use lookup::{Cache, Parts};
