@@ -4,6 +4,7 @@ use http::HeaderValue;
 use http_cache_semantics::CachePolicy;
 
 use super::validators::{Validators, digest_tag, stream_tag};
+use super::warmth::Warmth;
 use crate::clock;
 use crate::store::{Blob, EntryMeta};
 
@@ -43,6 +44,8 @@ pub struct Entry {
     pub validators: Validators,
     /// The same and more as clients are told, ready for every hit.
     description: Description,
+    /// What of it is in memory.
+    pub warmth: Warmth,
     /// The caching rules that came with it, where they govern it (RFC 9111).
     pub policy: Option<CachePolicy>,
 }
@@ -59,7 +62,8 @@ impl Entry {
         };
         let policy = meta.policy.as_deref().and_then(|json| serde_json::from_str(json).ok());
         let description = Description::new(&validators, meta.content_type.as_deref());
-        Self { meta, blob, validators, description, policy }
+        let warmth = Warmth::new(meta.size);
+        Self { meta, blob, validators, description, warmth, policy }
     }
 
     /// What clients are told about it.

@@ -26,6 +26,7 @@ mod policy;
 mod refresh;
 mod serve;
 mod validators;
+mod warmth;
 
 pub use answer::{Answer, Freshness, Passed};
 pub use conditions::{ByteRange, Conditions, Verdict};
@@ -36,3 +37,4 @@ pub use flight::{Cut, Flight, FlightStatus, Head, Reader};
 pub use lookup::{Cache, Parts};
 pub use refresh::load_keyrings;
 pub use validators::Validators;
+pub use warmth::Warmth;
