@@ -18,7 +18,7 @@ use crate::cache::{self, Cache, FlightStatus};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::repo::Repositories;
-use crate::server::{self, AccessLog, Server, admin};
+use crate::server::{self, AccessLog, Explainer, Server, admin, api};
 use crate::status::{self, Status};
 use crate::store::Store;
 use crate::tasks::Tasks;
@@ -44,6 +44,7 @@ pub struct App {
     admin: TcpListener,
     admin_address: SocketAddr,
     state: admin::AdminState,
+    api: api::ApiState,
     store: Store,
     tasks: Tasks,
     /// The access log.
@@ -74,35 +75,19 @@ impl App {
         store: Store,
         started: (Instant, i64),
     ) -> anyhow::Result<Self> {
-        let repositories = Arc::new(Repositories::new(config.repos));
-        let names: Vec<_> =
-            repositories.list().iter().map(|repository| Arc::clone(repository.name())).collect();
-        let metrics = Metrics::new(&names);
-        let tasks = Tasks::new();
-        let client =
-            Client::new(&config.upstream, &repositories.origins()).context("upstream connections")?;
-        let listed = Arc::clone(&repositories);
-        let keyrings = tokio::task::spawn_blocking(move || cache::load_keyrings(listed.list())).await?;
-        let parts = cache::Parts {
-            store: store.clone(),
-            client,
-            repositories: Arc::clone(&repositories),
-            metrics: metrics.clone(),
-            clock: clock.clone(),
-            tasks: tasks.clone(),
-            retries: config.upstream.retries,
-            patience: config.upstream.patience,
-        };
-        let cache = Cache::new(parts, keyrings);
-        let restored = cache.clone();
-        tokio::task::spawn_blocking(move || restored.restore()).await?.context("reading the suites")?;
+        let Engine { repositories, metrics, tasks, cache } = Engine::new(&config, &clock, &store).await?;
+        // Before anybody is served: what its time came for while the program was off is there at once.
+        cache.promote_what_has_soaked().await;
         tasks.spawn(cache.clone().tend_suites());
         let admin_config = config.server.admin;
+        let token = store.admin_token().to_owned();
         let lines = Lines::start(std::io::stderr()).context("the access log's thread")?;
         let access_log = AccessLog { lines: lines.clone(), format: config.log.format };
         let server = Server::bind(server::Parts {
             config: config.server,
             access_log: Some(access_log),
+            channels: config.channels.iter().map(|channel| Arc::clone(&channel.name)).collect(),
+            offices: config.offices,
             repositories: Arc::clone(&repositories),
             cache: cache.clone(),
             metrics: metrics.clone(),
@@ -114,6 +99,7 @@ impl App {
             .await
             .map_err(|error| anyhow::anyhow!(server::cannot_listen(admin_config, &error, "admin")))?;
         let admin_address = admin.local_addr()?;
+        let api = api::ApiState::new(cache.clone(), server.explainer(), &token);
         let facts = Facts {
             started,
             config: config.origin,
@@ -127,7 +113,7 @@ impl App {
         };
         let state =
             admin::AdminState { status: Arc::new(move || facts.status()), metrics, ready: Arc::default() };
-        Ok(Self { server, admin, admin_address, state, store, tasks, lines })
+        Ok(Self { server, admin, admin_address, state, api, store, tasks, lines })
     }
 
     /// Where clients are served, with the ports that the system chose.
@@ -148,10 +134,11 @@ impl App {
     /// # Errors
     /// A part ended that should not have.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { server, admin, admin_address, state, store, tasks, lines } = self;
+        let Self { server, admin, admin_address, state, api, store, tasks, lines } = self;
         let stop = CancellationToken::new();
         let admin_stop = tasks.clone();
-        let router = admin::router(state.clone());
+        let router = admin::with(state.clone(), api::router(api));
+        let router = router.into_make_service_with_connect_info::<SocketAddr>();
         tasks.spawn(async move {
             let serving =
                 axum::serve(admin, router).with_graceful_shutdown(async move { admin_stop.stopping().await });
@@ -191,6 +178,90 @@ impl App {
         closing.await.context("closing the store")?;
         tracing::info!("ended");
         Ok(())
+    }
+}
+
+/// What works on the store.
+struct Engine {
+    repositories: Arc<Repositories>,
+    metrics: Metrics,
+    tasks: Tasks,
+    cache: Cache,
+}
+
+impl Engine {
+    async fn new(config: &Config, clock: &Clock, store: &Store) -> anyhow::Result<Self> {
+        let repositories = Arc::new(Repositories::new(config.repos.clone()));
+        let names: Vec<_> =
+            repositories.list().iter().map(|repository| Arc::clone(repository.name())).collect();
+        let metrics = Metrics::new(&names);
+        let tasks = Tasks::new();
+        let client =
+            Client::new(&config.upstream, &repositories.origins()).context("upstream connections")?;
+        let listed = Arc::clone(&repositories);
+        let keyrings = tokio::task::spawn_blocking(move || cache::load_keyrings(listed.list())).await?;
+        let parts = cache::Parts {
+            store: store.clone(),
+            client,
+            repositories: Arc::clone(&repositories),
+            channels: config.channels.clone(),
+            metrics: metrics.clone(),
+            clock: clock.clone(),
+            tasks: tasks.clone(),
+            retries: config.upstream.retries,
+            patience: config.upstream.patience,
+        };
+        let cache = Cache::new(parts, keyrings);
+        let restored = cache.clone();
+        tokio::task::spawn_blocking(move || restored.restore()).await?.context("reading the suites")?;
+        Ok(Self { repositories, metrics, tasks, cache })
+    }
+}
+
+/// The store without a server, for commands that find none running.
+pub struct Offline {
+    engine: Engine,
+    explainer: Explainer,
+    store: Store,
+}
+
+impl Offline {
+    /// Opens the store.
+    ///
+    /// # Errors
+    /// Says what could not be opened: a running program may have the store.
+    pub async fn open(config: Config, clock: Clock) -> anyhow::Result<Self> {
+        let (store_config, store_clock) = (config.store.clone(), clock.clone());
+        let store = tokio::task::spawn_blocking(move || Store::open(&store_config, store_clock)).await??;
+        let engine = Engine::new(&config, &clock, &store).await?;
+        let explainer = Explainer::of(
+            Arc::clone(&engine.repositories),
+            &config.server,
+            config.channels.iter().map(|channel| Arc::clone(&channel.name)).collect(),
+            &config.offices,
+            engine.cache.clone(),
+        );
+        Ok(Self { engine, explainer, store })
+    }
+
+    /// What is kept.
+    #[must_use]
+    pub const fn cache(&self) -> &Cache {
+        &self.engine.cache
+    }
+
+    /// What explains answers.
+    #[must_use]
+    pub const fn explainer(&self) -> &Explainer {
+        &self.explainer
+    }
+
+    /// Ends what is under way and closes the store.
+    pub async fn close(self) {
+        let Self { engine, explainer, store } = self;
+        engine.tasks.shutdown(TASK_GRACE).await;
+        drop((engine, explainer));
+        let _ = tokio::task::spawn_blocking(move || store.close()).await;
     }
 }
 
@@ -248,6 +319,7 @@ impl Facts {
                 name: repository.name().to_string(),
                 kind: repository.config.kind.as_str().to_owned(),
                 trust: repository.config.trust.as_str().to_owned(),
+                legacy_sha1: repository.config.legacy_sha1,
                 upstreams: self
                     .cache
                     .mirrors(repository.index)
@@ -280,6 +352,7 @@ impl Facts {
                 full: usage.full,
             },
             repos,
+            suites: self.cache.suites(),
             totals,
         }
     }

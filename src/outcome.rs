@@ -15,7 +15,7 @@ pub enum Outcome {
     Revalidated,
     /// The kept copy was served although upstream could not confirm it.
     Stale,
-    /// Passed through without touching the store.
+    /// Answered past the store: passed through from upstream, or a page of the server's own.
     Passed,
     /// Refused or failed.
     Error,

@@ -13,7 +13,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use text::{bytes_in_words, seconds_in_words};
+use crate::suite::SuiteFacts;
+
+pub use text::{bytes_in_words, columns, seconds_in_words};
 
 /// The server at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,6 +40,9 @@ pub struct Status {
     pub store: Store,
     /// The configured repositories, in their order.
     pub repos: Vec<Repo>,
+    /// The suites that somebody has asked for.
+    #[serde(default)]
+    pub suites: Vec<SuiteFacts>,
     /// What was counted since the start, all repositories together.
     pub totals: Totals,
 }
@@ -89,6 +94,9 @@ pub struct Repo {
     pub kind: String,
     /// What its contents are checked against: `signature`, `https` or `none`.
     pub trust: String,
+    /// Whether signatures over SHA-1 count.
+    #[serde(default)]
+    pub legacy_sha1: bool,
     /// Where it comes from, in the configured order.
     pub upstreams: Vec<Upstream>,
     /// What was counted for it since the start.
@@ -123,7 +131,7 @@ pub struct Requests {
     pub revalidated: u64,
     /// Answered from the store although upstream could not confirm the copy.
     pub stale: u64,
-    /// Passed through without being kept.
+    /// Answered past the store: passed through from upstream, or a page of the server's own.
     pub passed: u64,
     /// Refused or failed.
     pub error: u64,
@@ -269,6 +277,20 @@ impl Status {
             if repo.trust == "none" {
                 notes.push(format!("The contents of {} are not verified (trust = \"none\").", repo.name));
             }
+            if repo.legacy_sha1 {
+                notes.push(format!(
+                    "Signatures over SHA-1, which can be forged, count for {} (legacy_sha1 = true).",
+                    repo.name
+                ));
+            }
+        }
+        for suite in &self.suites {
+            if let Some(problem) = &suite.problem {
+                notes.push(format!(
+                    "The newest state of {} {} cannot be adopted: {problem}. Desktops get generation {}.",
+                    suite.repo, suite.suite, suite.generation
+                ));
+            }
         }
         notes
     }
@@ -324,6 +346,7 @@ pub(crate) mod tests {
                 name: "ubuntu".to_owned(),
                 kind: "apt".to_owned(),
                 trust: "signature".to_owned(),
+                legacy_sha1: false,
                 upstreams: vec![
                     Upstream {
                         url: "http://id.archive.ubuntu.com/ubuntu".to_owned(),
@@ -341,6 +364,20 @@ pub(crate) mod tests {
                     },
                 ],
                 traffic,
+            }],
+            suites: vec![SuiteFacts {
+                repo: "ubuntu".to_owned(),
+                suite: "dists/noble".to_owned(),
+                generation: 7,
+                date: Some(1_795_000_000),
+                valid_until: None,
+                adopted_at: 1_795_000_100,
+                checked_at: 1_795_090_000,
+                age_seconds: 120,
+                pending_since: None,
+                problem: None,
+                signers: vec!["F6ECB3762474EDA9D21B7022871920D1991BC93C".to_owned()],
+                legacy_sha1: false,
             }],
             totals: Totals::from(traffic),
         }
@@ -361,6 +398,8 @@ pub(crate) mod tests {
             "/totals/hit_ratio_bytes",
             "/totals/wan_saved",
             "/flights/0/received",
+            "/suites/0/age_seconds",
+            "/suites/0/pending_since",
         ] {
             assert!(value.pointer(pointer).is_some(), "{pointer} in {json}");
         }
@@ -403,9 +442,18 @@ pub(crate) mod tests {
         assert!(status.attention()[0].contains("1 of 2 upstreams of ubuntu do not answer"));
         status.repos[0].upstreams.remove(0);
         status.repos[0].trust = "none".to_owned();
+        status.repos[0].legacy_sha1 = true;
+        status.suites[0].problem = Some("its index is missing".to_owned());
         status.store.full = true;
         let notes = status.attention().join("\n");
-        for words in ["No upstream of ubuntu", "did not answer within 5 s", "not verified", "store is full"] {
+        for words in [
+            "No upstream of ubuntu",
+            "did not answer within 5 s",
+            "not verified",
+            "store is full",
+            "its index is missing",
+            "SHA-1",
+        ] {
             assert!(notes.contains(words), "{words:?} in {notes}");
         }
     }

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use super::answer::{Answer, Passed};
 use super::failure::Failure;
-use super::flight::Reader;
+use super::flight::{Head, Reader};
 use super::lookup::Cache;
 use super::policy;
 use crate::clock;
@@ -112,11 +112,9 @@ impl Cache {
         }
         let request = PassRequest { method: Method::GET, headers, body: Bytes::new() };
         match self.pass(resource, request, "no-room").await {
-            Answer::Passed(passed) if passed.status == StatusCode::PARTIAL_CONTENT => Ok((passed.body, 0)),
+            Answer::Passed(passed) if begins_at(&passed, position) => Ok((passed.body, 0)),
             Answer::Passed(passed)
-                if passed.status == StatusCode::OK
-                    && passed.body.announced() == reader.head().total
-                    && (position == 0 || same_date(&passed.headers, reader)) =>
+                if passed.status == StatusCode::OK && is_same(&passed, resource, reader.head()) =>
             {
                 Ok((passed.body, position))
             }
@@ -126,10 +124,24 @@ impl Cache {
     }
 }
 
-/// Whether an upstream that ignored the range, or refused it because the file is another one now, sends
-/// what is being read: the size alone does not tell.
-fn same_date(headers: &HeaderMap, reader: &Reader) -> bool {
-    let date = headers.get(header::LAST_MODIFIED).and_then(|date| date.to_str().ok());
-    let date = date.and_then(|date| httpdate::parse_http_date(date).ok()).map(clock::unix);
-    date == Some(reader.head().validators.last_modified)
+/// Whether this is the part that was asked for; upstream promised by `If-Range` that it is of the same object.
+fn begins_at(passed: &Passed, position: u64) -> bool {
+    let range = passed.headers.get(header::CONTENT_RANGE).and_then(|value| value.to_str().ok());
+    passed.status == StatusCode::PARTIAL_CONTENT
+        && range.is_some_and(|range| range.starts_with(&format!("bytes {position}-")))
+}
+
+/// Whether this is the object again of which a reader has had the beginning. Two versions must never be
+/// joined, and their sizes alone may agree.
+fn is_same(passed: &Passed, resource: &Resource, head: &Head) -> bool {
+    if passed.body.announced() != head.total {
+        return false;
+    }
+    let date = passed.headers.get(header::LAST_MODIFIED).and_then(|value| value.to_str().ok());
+    match date.and_then(|date| httpdate::parse_http_date(date).ok()) {
+        _ if resource.class.expected().is_some() => true,
+        Some(date) => head.validators.has_date(clock::unix(date)),
+        // A package's name carries its version; mirrors that send no dates still agree on the size.
+        None => resource.class.is_immutable() && head.total.is_some(),
+    }
 }

@@ -1,8 +1,11 @@
 //! A stored answer held open: what a hit needs, without database or file system look-up.
 
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use http::HeaderValue;
 use http_cache_semantics::CachePolicy;
 
+use super::goal::UNVERIFIED;
 use super::validators::{Validators, digest_tag, stream_tag};
 use super::warmth::Warmth;
 use crate::clock;
@@ -33,7 +36,8 @@ impl Description {
     }
 }
 
-/// What is kept under one name, with its file open. Immutable; a new state replaces it.
+/// What is kept under one name, with its file open. Immutable but for the note of its last hashing; a new
+/// state replaces it.
 #[derive(Debug)]
 pub struct Entry {
     /// What the catalog says.
@@ -48,9 +52,20 @@ pub struct Entry {
     pub warmth: Warmth,
     /// The caching rules that came with it, where they govern it (RFC 9111).
     pub policy: Option<CachePolicy>,
+    /// When the bytes were last hashed, in seconds since 1970; [`NEVER`] if that is not known.
+    verified_at: AtomicI64,
 }
 
+/// No time at all.
+const NEVER: i64 = i64::MIN;
+
 impl Entry {
+    /// Whether nothing vouches for the bytes although they come from a repository where something should.
+    #[must_use]
+    pub fn is_unverified(&self) -> bool {
+        self.meta.policy.as_deref() == Some(UNVERIFIED)
+    }
+
     /// Puts the parts together. Caching rules that cannot be read any more count as stale.
     #[must_use]
     pub fn new(meta: EntryMeta, blob: Blob) -> Self {
@@ -63,12 +78,22 @@ impl Entry {
         let policy = meta.policy.as_deref().and_then(|json| serde_json::from_str(json).ok());
         let description = Description::new(&validators, meta.content_type.as_deref());
         let warmth = Warmth::new(meta.size);
-        Self { meta, blob, validators, description, warmth, policy }
+        Self { meta, blob, validators, description, warmth, policy, verified_at: AtomicI64::new(NEVER) }
     }
 
     /// What clients are told about it.
     #[must_use]
     pub const fn description(&self) -> &Description {
         &self.description
+    }
+
+    /// When the bytes were last found to be right (seconds since 1970), as far as this entry knows.
+    pub(super) fn verified_at(&self) -> Option<i64> {
+        Some(self.verified_at.load(Ordering::Relaxed)).filter(|at| *at != NEVER)
+    }
+
+    /// Notes that they were.
+    pub(super) fn set_verified_at(&self, at: i64) {
+        self.verified_at.store(at, Ordering::Relaxed);
     }
 }

@@ -3,12 +3,15 @@
 //! A fill goes through the repository's upstreams in rounds, the healthy ones first. What has arrived is
 //! kept over breaks: the next try asks for the rest (`Range` with `If-Range`), from another upstream
 //! where the validators, or the hash that the path tells, show that it is the same object. Only when no
-//! round helps does it end with the kept copy, or with the failure.
+//! round helps does it end with the kept copy, or with the failure. What an index lists and some upstream
+//! has no more is sought elsewhere, too: see [`rescue`].
 //!
 //! Dropping the future (a shutdown) keeps the partial file, which a later flight resumes.
 
 mod attempt;
+mod commit;
 mod request;
+mod rescue;
 mod transfer;
 
 use std::sync::Arc;
@@ -22,6 +25,7 @@ use super::lookup::{Cache, key_of};
 use super::policy;
 use crate::repo::{PathClass, Resource};
 use crate::upstream::Backoff;
+use attempt::Source;
 use transfer::Transfer;
 
 /// This many new bytes, in one try or several, are a fresh start for the count of tries: a line that drops
@@ -62,9 +66,19 @@ impl Fill {
     pub(super) async fn run(mut self) {
         let landing = Unfinished { cache: self.cache.clone(), flight: Arc::clone(&self.flight), end: None };
         let tasks = self.cache.0.parts.tasks.clone();
-        let end = tokio::select! {
-            end = self.fly() => end,
-            () = tasks.stopping() => End::Failed(Failure::Stopping),
+        let flight = Arc::clone(&self.flight);
+        let end = {
+            let flying = self.fly();
+            tokio::pin!(flying);
+            tokio::select! {
+                end = &mut flying => end,
+                // What clients have whole is made durable before the end.
+                () = tasks.stopping() => if flight.is_complete() {
+                    flying.await
+                } else {
+                    End::Failed(Failure::Stopping)
+                },
+            }
         };
         let again = matches!(end, End::Failed(Failure::Damaged { .. })) && self.another_may_have_it();
         landing.finish(end);
@@ -115,22 +129,38 @@ impl Fill {
     async fn rounds(&self, transfer: &mut Option<Transfer>) -> Result<End, Failure> {
         let mirrors = &self.cache.0.mirrors[self.resource.repository.index];
         let mut backoff = Backoff::new(self.cache.0.parts.retries);
+        // Whether the file has been sought beyond the upstreams.
+        let mut sought = false;
         let mut reached = transfer.as_ref().map_or(0, Transfer::written);
         loop {
             let mut definite = None;
             let mut transient = None;
+            let mut lacking = false;
             for index in self.order() {
-                match self.attempt(index, transfer).await {
+                let source = Source { base: mirrors.base(index).clone(), mirror: Some(index) };
+                match self.attempt(&source, transfer).await {
                     Step::Done(end) => return Ok(end),
                     // "No such file" lets apt try another name, a refusal ends its run.
                     Step::Next(Failure::Refused { .. }) if definite.is_some() => {}
-                    Step::Next(failure) if failure.is_definite() => definite = Some(failure),
-                    Step::Next(failure) => transient = Some(failure),
+                    Step::Next(failure) => {
+                        lacking |= rescue::lacks(&failure);
+                        if failure.is_definite() {
+                            definite = Some(failure);
+                        } else {
+                            transient = Some(failure);
+                        }
+                    }
                 }
                 let written = transfer.as_ref().map_or(0, Transfer::written);
                 if written >= reached.saturating_add(PROGRESS) {
                     backoff.reset(self.cache.0.parts.retries);
                     reached = written;
+                }
+            }
+            if lacking && !sought && transfer.is_none() {
+                sought = true;
+                if let Some(end) = self.rescue(transfer).await {
+                    return Ok(end);
                 }
             }
             let failure = match (definite, transient) {

@@ -125,6 +125,12 @@ impl Flight {
         });
     }
 
+    /// Whether readers may have everything.
+    pub(super) fn is_complete(&self) -> bool {
+        let state = self.state.borrow();
+        state.complete || state.head.as_ref().is_some_and(|head| head.total == Some(state.available))
+    }
+
     /// Ends the flight; only the first end counts.
     pub(super) fn end(&self, end: End) {
         self.state.send_modify(|state| {
@@ -263,5 +269,32 @@ impl Reader {
     #[must_use]
     pub const fn head(&self) -> &Arc<Head> {
         &self.head
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flight() -> Flight {
+        let key = EntryKey { repo: "u".into(), path: "a".into() };
+        Flight::new(key, Class::Client)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_longer_than_it_is_willing_to() {
+        let (flight, begun) = (flight(), tokio::time::Instant::now());
+        let patience = Duration::from_secs(25);
+        assert!(matches!(flight.landing(patience).await, Landing::Impatient));
+        assert_eq!(begun.elapsed().as_secs(), 25);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_known_needs_no_patience() {
+        let flight = flight();
+        flight.end(End::Failed(Failure::Busy));
+        flight.end(End::Failed(Failure::Stopping));
+        let landing = flight.landing(Duration::ZERO).await;
+        assert!(matches!(landing, Landing::Ended(End::Failed(Failure::Busy))), "the first end counts");
     }
 }

@@ -17,6 +17,8 @@ pub(super) struct Goal {
     pub(super) places: Vec<RepoPath>,
     /// What an index says about them, if one does.
     pub(super) known: Option<Known>,
+    /// An index should list it, and none does.
+    pub(super) unlisted: bool,
 }
 
 impl Goal {
@@ -27,7 +29,13 @@ impl Goal {
             size: None,
             places: vec![resource.path.clone()],
             known: None,
+            unlisted: false,
         }
+    }
+
+    /// What stands at the path although no index lists it.
+    pub(super) fn unlisted(resource: &Resource) -> Self {
+        Self { unlisted: true, ..Self::open(resource) }
     }
 
     /// Exactly what an index lists.
@@ -37,6 +45,7 @@ impl Goal {
             size: Some(known.expected.size),
             places: known.places.clone(),
             known: Some(known.clone()),
+            unlisted: false,
         }
     }
 
@@ -44,6 +53,7 @@ impl Goal {
     pub(super) fn mark(&self) -> Option<String> {
         match self.checksum {
             Some(Checksum::Sha512(half)) => Some(mark(&half)),
+            _ if self.unlisted => Some(UNVERIFIED.to_owned()),
             _ => None,
         }
     }
@@ -59,6 +69,9 @@ impl Goal {
             }
     }
 }
+
+/// The note of bytes that nothing vouches for although something should.
+pub(super) const UNVERIFIED: &str = "unverified";
 
 fn mark(half: &[u8; 32]) -> String {
     format!("sha512:{}", crate::digest::Digest::from_bytes(*half))

@@ -7,19 +7,21 @@ use std::time::Duration;
 use quick_cache::sync::Cache as Memory;
 
 use super::entry::Entry;
+use super::events::Events;
 use super::failure::Failure;
 use super::fill::Fill;
 use super::flight::{End, Flight, FlightStatus};
 use super::goal::{Goal, Liars};
 use super::policy::{self, Decision};
+use super::recheck::Rechecks;
 use super::refresh::{Building, Refreshes};
 use super::serve::flight_key;
 use crate::clock::Clock;
 use crate::outcome::Class;
 use crate::repo::apt::signature::Keyring;
 use crate::repo::{PathClass, Repositories, Resource};
-use crate::store::{EntryKey, Store};
-use crate::suite::Suites;
+use crate::store::{self, EntryKey, Store};
+use crate::suite::{ChannelConfig, Suites};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use crate::upstream::{Client, Mirrors};
@@ -52,6 +54,8 @@ pub struct Parts {
     pub client: Client,
     /// What is configured.
     pub repositories: Arc<Repositories>,
+    /// The channels beside `live`.
+    pub channels: Vec<ChannelConfig>,
     /// What counts.
     pub metrics: Metrics,
     /// What time it is.
@@ -88,6 +92,10 @@ pub(super) struct Inner {
     pub(super) keyrings: Vec<Arc<Keyring>>,
     pub(super) refreshes: Refreshes,
     pub(super) building: Arc<Building>,
+    pub(super) events: Events,
+    /// Held while a channel is moved, from the catalog's change to that of what requests see.
+    pub(super) moving: tokio::sync::Mutex<()>,
+    pub(super) rechecks: Rechecks,
 }
 
 impl Cache {
@@ -114,6 +122,9 @@ impl Cache {
             keyrings,
             refreshes: Refreshes::default(),
             building: Arc::default(),
+            events: Events::default(),
+            moving: tokio::sync::Mutex::default(),
+            rechecks: Rechecks::default(),
         }));
         let hooked = Arc::downgrade(&cache.0);
         cache.0.parts.store.on_evict(Box::new(move |keys| {
@@ -158,7 +169,13 @@ impl Cache {
             let Some(blob) = inner.parts.store.object(&meta.digest)? else { return Ok(None) };
             // A flight may have stored something newer meanwhile: what is there first stays.
             let entry = Arc::new(Entry::new(meta, blob));
-            inner.open.get_or_insert_with(&wanted, || Ok(entry)).map(Some)
+            let entry = inner.open.get_or_insert_with(&wanted, || Ok::<_, store::Error>(entry))?;
+            // Evicted before it was held open here, so that nobody would tell us: it serves this request,
+            // and gives its space back then.
+            if entry.blob.is_unlinked() {
+                inner.open.remove(&wanted);
+            }
+            Ok(Some(entry))
         })
         .await
         .map_err(|_| Failure::Stopping)?;

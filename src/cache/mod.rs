@@ -13,25 +13,34 @@
 //! - A hit takes no lock that a miss holds while it waits.
 //! - A client's future may be dropped at any await; that abandons the answer, never a flight.
 
+mod administer;
 mod answer;
+mod channels;
 mod conditions;
 mod direct;
 mod entry;
+mod events;
+mod explain;
 mod failure;
 mod fill;
 mod flight;
 mod goal;
 mod lookup;
 mod policy;
+mod recheck;
 mod refresh;
 mod serve;
 mod validators;
 mod warmth;
 
+pub use administer::Unknown;
 pub use answer::{Answer, Freshness, Passed};
+pub use channels::NotMoved;
 pub use conditions::{ByteRange, Conditions, Verdict};
 pub use direct::PassRequest;
 pub use entry::{Description, Entry};
+pub use events::{Event, EventKind};
+pub use explain::Explanation;
 pub use failure::Failure;
 pub use flight::{Cut, Flight, FlightStatus, Head, Reader};
 pub use lookup::{Cache, Parts};

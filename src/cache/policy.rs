@@ -70,8 +70,12 @@ pub(super) enum NotStored {
     Cookie,
     /// `Vary: *` (RFC 9111 §4.1).
     VaryAll,
+    /// Its end cannot be told from a lost connection, nor is there a hash to check it by.
+    NoEnd,
     /// There is no room and none can be made.
     NoRoom,
+    /// The store cannot be written.
+    StoreFailed,
 }
 
 impl NotStored {
@@ -81,7 +85,9 @@ impl NotStored {
             Self::Forbidden => "no-store",
             Self::Cookie => "set-cookie",
             Self::VaryAll => "vary",
+            Self::NoEnd => "no-end",
             Self::NoRoom => "no-room",
+            Self::StoreFailed => "store-failed",
         }
     }
 }

@@ -33,13 +33,13 @@ pub use fetch::load_keyrings;
 /// Pause between attempts at a suite whose newest state could not be completed.
 const RETRY: Duration = Duration::from_mins(1);
 
-/// How long a superseded generation stays reachable by hash, in seconds.
+/// How long a superseded generation stays reachable by hash, in seconds; longer while a channel waits for it.
 pub(super) const KEPT: i64 = 7 * 24 * 3600;
 
 /// How long ago an index may have been asked for to count as used, in seconds.
 pub(super) const USED: i64 = 30 * 24 * 3600;
 
-type Outcome = Option<Result<(), Failure>>;
+pub(super) type Outcome = Option<Result<(), Failure>>;
 
 /// The refreshes that are under way. The lock is held for single operations only.
 #[derive(Debug, Default)]
@@ -53,6 +53,12 @@ pub(super) enum Refreshed {
     Failed(Failure),
     /// It was not done within the time given; it goes on.
     Impatient,
+}
+
+impl Refreshes {
+    fn is_empty(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
 }
 
 impl Cache {
@@ -75,7 +81,12 @@ impl Cache {
         }
     }
 
-    fn start_refresh(&self, repository: &Arc<Repository>, folder: &RepoPath) -> watch::Receiver<Outcome> {
+    /// Starts a refresh unless one is under way.
+    pub(super) fn start_refresh(
+        &self,
+        repository: &Arc<Repository>,
+        folder: &RepoPath,
+    ) -> watch::Receiver<Outcome> {
         let key = EntryKey { repo: Arc::clone(repository.name()), path: folder.as_str().into() };
         let mut running = self.0.refreshes.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(watcher) = running.get(&key) {
@@ -98,7 +109,8 @@ impl Cache {
         watcher
     }
 
-    /// Tries suites whose newest state is pending again, and forgets generations whose time is over.
+    /// Tries suites whose newest state is pending again, promotes what channels have waited for, and forgets
+    /// generations whose time is over.
     /// Runs until a shutdown.
     pub async fn tend_suites(self) {
         let tasks = self.0.parts.tasks.clone();
@@ -121,8 +133,9 @@ impl Cache {
                         self.refresh(repository, &folder, RETRY).await;
                     }
                 }
-                self.forget_generations(repository).await;
             }
+            self.promote_what_has_soaked().await;
+            self.forget_generations().await;
         }
     }
 }

@@ -14,12 +14,12 @@ use super::failure::Failure;
 use super::flight::{End, Flight, Landing};
 use super::goal::Goal;
 use super::lookup::{Cache, key_of};
-use super::policy::{self, Decision};
+use super::policy::{self, Decision, NotStored};
 use super::refresh::Refreshed;
 use crate::digest::Digest;
 use crate::outcome::{Class, Outcome};
 use crate::repo::apt::checksum::Checksum;
-use crate::repo::{PathClass, Repository, Resource};
+use crate::repo::{PathClass, Repository, Resource, Unlisted};
 use crate::repo_path::RepoPath;
 use crate::store::{EntryKey, EntryMeta};
 use crate::suite::{Channel, Known, Resolution, Suite};
@@ -32,20 +32,39 @@ impl Cache {
     /// Answers a request for `resource` as `channel` shows it. With `head_only` a
     /// body that is neither here nor on its way is not fetched just to describe it.
     pub async fn serve(&self, resource: &Resource, channel: &Channel, head_only: bool) -> Answer {
-        match self.resolve(resource, channel).await {
-            Ok(Resolved::Open) => self.serve_open(resource, head_only).await,
-            Ok(Resolved::Head { digest, freshness, outcome }) => {
-                self.serve_head(resource, digest, freshness, outcome).await
+        let mut answer = self.answer(resource, channel, head_only).await;
+        if head_only {
+            return answer;
+        }
+        // Once more for a copy that turned out damaged. What has just come is not hashed again, so that a
+        // second damage means a disk that changes what it is given.
+        for _ in 0..2 {
+            match self.recheck(resource, answer).await {
+                Some(answer) => return answer,
+                None => answer = self.answer(resource, channel, head_only).await,
             }
-            Ok(Resolved::Known(known)) => self.serve_known(resource, &known, head_only).await,
+        }
+        Answer::Failed(Failure::Damaged { upstream: "the disk of this server".into() })
+    }
+
+    async fn answer(&self, resource: &Resource, channel: &Channel, head_only: bool) -> Answer {
+        match self.resolve(resource, channel).await {
+            Ok(Resolved::Open) => self.serve_open(resource, Goal::open(resource), head_only).await,
+            Ok(Resolved::Head { digest, freshness, outcome }) => {
+                self.serve_head(resource, channel, digest, freshness, outcome).await
+            }
+            Ok(Resolved::Known(known)) => self.serve_known(resource, channel, &known, head_only).await,
+            Ok(Resolved::Unlisted) if keeps_unlisted(resource) => {
+                self.serve_open(resource, Goal::unlisted(resource), head_only).await
+            }
             Ok(Resolved::Unlisted) => self.direct(resource, head_only, "unlisted").await,
             Err(failure) => Answer::Failed(failure),
         }
     }
 
     /// Starts fetching what a client is about to ask for, unless it is here or on its way.
-    pub async fn prefetch(&self, resource: &Resource) {
-        let resolved = self.0.suites.view(resource.repository.index).resolve(resource, &Channel::Live);
+    pub async fn prefetch(&self, resource: &Resource, channel: &Channel) {
+        let resolved = self.0.suites.view(resource.repository.index).resolve(resource, channel);
         match resolved {
             Resolution::Open => {
                 let key = key_of(resource);
@@ -58,7 +77,7 @@ impl Cache {
                 }
             }
             Resolution::Known(known) => {
-                if matches!(self.find_known(resource, &known).await, Ok(None)) {
+                if matches!(self.find_known(resource, channel, &known).await, Ok(None)) {
                     let key = flight_key(resource, &known);
                     let _ = self.join_or_start(resource, key, Goal::known(&known), None, Class::Client);
                 }
@@ -100,7 +119,7 @@ impl Cache {
             Resolution::Head { digest } => {
                 let folder =
                     RepoPath::from_decoded(resource.path.parent()).map_err(|_| no_such_file(repository))?;
-                let (freshness, outcome) = self.recheck(repository, &folder, channel).await;
+                let (freshness, outcome) = self.ask_again(repository, &folder, channel).await;
                 // The refresh may have switched to a new generation.
                 let digest = match look() {
                     Resolution::Head { digest } => digest,
@@ -112,7 +131,7 @@ impl Cache {
     }
 
     /// Has upstream asked about a suite when its time has come, and says how current it is.
-    async fn recheck(
+    async fn ask_again(
         &self,
         repository: &Arc<Repository>,
         folder: &RepoPath,
@@ -122,7 +141,12 @@ impl Cache {
         let Some(suite) = view.suite(folder.as_str()) else { return (Freshness::Fresh, Outcome::Hit) };
         let shown = view.shown(channel, folder.as_str());
         if shown.is_some_and(|shown| shown.row.id != suite.current.row.id) {
-            // What a channel holds on to does not depend on what upstream says today.
+            // What a channel holds on to does not depend on what upstream says today; yet `live` has to
+            // move on, even if nobody looks at it, for the channel to have something to be promoted to.
+            let due = !self.is_young(suite, repository.check_every());
+            if due && !self.mirrors(repository.index).all_resting(Instant::now()) {
+                self.start_refresh(repository, folder);
+            }
             return (Freshness::Fresh, Outcome::Hit);
         }
         if self.is_young(suite, repository.check_every()) {
@@ -148,6 +172,7 @@ impl Cache {
     async fn serve_head(
         &self,
         resource: &Resource,
+        channel: &Channel,
         digest: Digest,
         freshness: Freshness,
         outcome: Outcome,
@@ -160,7 +185,7 @@ impl Cache {
             (row.and_then(|row| row.last_modified), suite.check.checked_at)
         });
         let (last_modified, checked_at) = row.unwrap_or_default();
-        match self.object_entry(resource, digest, last_modified).await {
+        match self.object_entry(resource, channel, digest, last_modified).await {
             Ok(Some(entry)) => {
                 self.0.parts.store.touch(&digest);
                 Answer::Stored { entry, outcome, freshness, checked_at: Some(checked_at) }
@@ -172,11 +197,17 @@ impl Cache {
         }
     }
 
-    async fn serve_known(&self, resource: &Resource, known: &Known, head_only: bool) -> Answer {
+    async fn serve_known(
+        &self,
+        resource: &Resource,
+        channel: &Channel,
+        known: &Known,
+        head_only: bool,
+    ) -> Answer {
         if let Some((folder, path)) = &known.index {
             self.0.parts.store.note_use(resource.repository.name(), folder.as_str(), path.as_str());
         }
-        match self.find_known(resource, known).await {
+        match self.find_known(resource, channel, known).await {
             Ok(Some(entry)) => {
                 if known.index.is_some() {
                     self.learn(&resource.repository, known, entry.meta.digest).await;
@@ -206,7 +237,7 @@ impl Cache {
         known: &Known,
         class: Class,
     ) -> Result<Arc<Entry>, Failure> {
-        if let Some(entry) = self.find_known(resource, known).await? {
+        if let Some(entry) = self.find_known(resource, &Channel::Live, known).await? {
             return Ok(entry);
         }
         let key = flight_key(resource, known);
@@ -219,13 +250,18 @@ impl Cache {
     }
 
     /// A copy of known bytes: under this name, or under any.
-    async fn find_known(&self, resource: &Resource, known: &Known) -> Result<Option<Arc<Entry>>, Failure> {
+    async fn find_known(
+        &self,
+        resource: &Resource,
+        channel: &Channel,
+        known: &Known,
+    ) -> Result<Option<Arc<Entry>>, Failure> {
         let goal = Goal::known(known);
         if let Some(entry) = self.load(&key_of(resource)).await?.filter(|entry| goal.is_met_by(&entry.meta)) {
             return Ok(Some(entry));
         }
         match known.expected.checksum {
-            Checksum::Sha256(digest) => self.object_entry(resource, digest, None).await,
+            Checksum::Sha256(digest) => self.object_entry(resource, channel, digest, None).await,
             Checksum::Sha512(_) => Ok(None),
         }
     }
@@ -234,12 +270,21 @@ impl Cache {
     async fn object_entry(
         &self,
         resource: &Resource,
+        channel: &Channel,
         digest: Digest,
         last_modified: Option<i64>,
     ) -> Result<Option<Arc<Entry>>, Failure> {
-        let key = key_of(resource);
-        if let Some(entry) = self.0.open.get(&key).filter(|entry| entry.meta.digest == digest) {
-            return Ok(Some(entry));
+        let plain = key_of(resource);
+        // Two channels may show two objects under one name. The name is that of `live`'s; what others show
+        // is kept by its hash, so that they do not drive each other out.
+        let key = match channel {
+            Channel::Live => plain.clone(),
+            Channel::Named(_) | Channel::At(_) => digest_key(resource, &digest),
+        };
+        for key in [&plain, &key] {
+            if let Some(entry) = self.0.open.get(key).filter(|entry| entry.meta.digest == digest) {
+                return Ok(Some(entry));
+            }
         }
         let store = self.0.parts.store.clone();
         let wanted = key.clone();
@@ -271,11 +316,12 @@ impl Cache {
         Ok(Some(entry))
     }
 
-    async fn serve_open(&self, resource: &Resource, head_only: bool) -> Answer {
+    async fn serve_open(&self, resource: &Resource, goal: Goal, head_only: bool) -> Answer {
         let key = key_of(resource);
         let kept = match self.load(&key).await {
             Ok(kept) => kept,
-            Err(failure) => return Answer::Failed(failure),
+            // A store that cannot be read is no reason to refuse what upstream has.
+            Err(_) => return self.direct(resource, head_only, NotStored::StoreFailed.as_str()).await,
         };
         if let Some(entry) = &kept {
             if self.decide(resource, entry) == Decision::Serve {
@@ -296,7 +342,7 @@ impl Cache {
         if probe && !self.is_flying(&key) {
             return self.direct(resource, true, "head").await;
         }
-        match self.join_or_start(resource, key, Goal::open(resource), kept.clone(), Class::Client) {
+        match self.join_or_start(resource, key, goal, kept.clone(), Class::Client) {
             Ok((flight, joined)) => self.land(resource, head_only, &flight, joined, kept).await,
             Err(failure) => self.kept_or(resource, kept, failure),
         }
@@ -388,9 +434,18 @@ fn no_such_file(repository: &Repository) -> Failure {
 /// Bytes that are known by hash are fetched once, whatever names they are asked for under.
 pub(super) fn flight_key(resource: &Resource, known: &Known) -> EntryKey {
     match known.expected.checksum {
-        Checksum::Sha256(digest) => {
-            EntryKey { repo: Arc::clone(resource.repository.name()), path: format!("sha256:{digest}").into() }
-        }
+        Checksum::Sha256(digest) => digest_key(resource, &digest),
         Checksum::Sha512(_) => key_of(resource),
     }
+}
+
+/// The name of an object that stands for nothing but its bytes.
+fn digest_key(resource: &Resource, digest: &Digest) -> EntryKey {
+    EntryKey { repo: Arc::clone(resource.repository.name()), path: format!("sha256:{digest}").into() }
+}
+
+/// Whether a file that no index lists is kept all the same. A release file never is: it would vouch for
+/// what nobody vouched for.
+fn keeps_unlisted(resource: &Resource) -> bool {
+    resource.repository.config.unlisted == Unlisted::Keep && resource.class != PathClass::Release
 }

@@ -7,7 +7,7 @@
     reason = "these comments are read in a terminal, where marks would be in the way"
 )]
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
@@ -34,7 +34,9 @@ pub(super) enum Command {
     Serve(Serve),
     Check(Check),
     Status(Status),
+    Suite(Suite),
     Client(Client),
+    Why(Why),
     /// Print completions for a shell.
     #[command(hide = true)]
     Completions {
@@ -50,7 +52,7 @@ pub(super) enum Command {
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ConfigFile {
     /// The configuration file [default: /etc/lumbung/lumbung.toml, or else the built-in one].
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     pub(super) config: Option<PathBuf>,
 }
 
@@ -129,6 +131,109 @@ pub(super) struct Status {
     /// Print anew every two seconds, until interrupted.
     #[arg(long)]
     pub(super) watch: bool,
+}
+
+/// See what is served of each suite, and move channels.
+///
+/// A suite is served one generation at a time: a signed release file and the indices that it lists. A
+/// channel shows, of each suite, the generation that it was last promoted to; `live` shows what upstream
+/// has. Moving a channel moves no bytes and takes effect at once, for all desktops that see it.
+///
+/// Asks the running server at its administrators' address, with the token in its store. Where no server
+/// runs, the store is opened instead.
+///
+/// Exit status: 1 when a suite could not be refreshed, or what was asked for is not there.
+///
+/// Examples:
+///
+///   lumbung suite list
+///   lumbung suite show ubuntu noble-updates
+///   lumbung suite promote stable
+///       every suite of the channel `stable` becomes what `live` is now
+///   lumbung suite promote stable --to 41
+///       one suite of it, the one that generation 41 belongs to, becomes that generation
+///   lumbung suite rollback stable
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Suite {
+    #[command(subcommand)]
+    pub(super) command: SuiteCommand,
+    #[command(flatten)]
+    pub(super) file: ConfigFile,
+    /// The administrators' address, when it is not the configured one.
+    #[arg(long, value_name = "ADDR:PORT", global = true)]
+    pub(super) admin: Option<SocketAddr>,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+}
+
+/// What to do about suites.
+#[derive(Debug, Subcommand)]
+pub(super) enum SuiteCommand {
+    /// List the suites that desktops have asked for, and how current each is.
+    List,
+    /// Show a suite with every generation that is kept.
+    Show {
+        /// The repository's name.
+        repo: String,
+        /// The suite: noble-updates, or the folder of its release file.
+        suite: String,
+    },
+    /// Ask upstream now, whatever the age: about one suite, those of a repository, or all.
+    Refresh {
+        /// The repository's name.
+        repo: Option<String>,
+        /// The suite; one that nobody has asked for yet is fetched.
+        suite: Option<String>,
+    },
+    /// List the channels and what each shows.
+    Channels,
+    /// Point a channel at what `live` is now.
+    Promote {
+        /// The channel.
+        channel: String,
+        /// Only the suite of this generation, and at this generation.
+        #[arg(long, value_name = "GENERATION")]
+        to: Option<i64>,
+    },
+    /// Point a channel back at what it showed before its last change; once more undoes that.
+    Rollback {
+        /// The channel.
+        channel: String,
+    },
+}
+
+/// Explain any answer.
+///
+/// Says how a URL is understood, which repository, channel, suite and generation answer for it, who signed
+/// that, what the bytes must hash to and which index says so, whether they are here and where they came
+/// from, and what would happen to a request now, and why. Nothing is fetched.
+///
+/// Asks the running server, or opens the store where none runs.
+///
+/// Examples:
+///
+///   lumbung why http://archive.ubuntu.com/ubuntu/dists/noble/InRelease
+///   lumbung why /ubuntu@stable/pool/main/n/nano/nano_7.2-2build1_amd64.deb
+///   lumbung why --client 10.20.1.7 /ubuntu/dists/noble/InRelease
+///       as a desktop of that address, and so of its office, sees it
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Why {
+    /// What a desktop asks for: a URL, or a path of this server.
+    pub(super) url: String,
+    #[command(flatten)]
+    pub(super) file: ConfigFile,
+    /// The administrators' address, when it is not the configured one.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(super) admin: Option<SocketAddr>,
+    /// The desktop's address, which tells its office and so its channel.
+    #[arg(long, value_name = "ADDR")]
+    pub(super) client: Option<IpAddr>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// Print the script that points a desktop here.

@@ -7,10 +7,14 @@
 mod args;
 mod check;
 mod client;
+mod engine;
 mod generate;
 mod output;
+mod remote;
 mod serve;
 mod status;
+mod suite;
+mod why;
 
 use std::process::ExitCode;
 
@@ -36,7 +40,9 @@ pub fn run() -> ExitCode {
         Command::Serve(serve) => serve::run(&serve),
         Command::Check(check) => check::run(&check),
         Command::Status(status) => status::run(&status),
+        Command::Suite(suite) => suite::run(&suite),
         Command::Client(client) => client::run(&client),
+        Command::Why(why) => why::run(&why),
         Command::Completions { shell } => Ok(generate::completions(shell)),
         Command::Man => generate::man(),
     };

@@ -1,10 +1,11 @@
 //! `lumbung status`: ask the running server, print its answer.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
 
+use super::remote::reachable;
 use super::{Ending, args, output};
 use crate::config::Config;
 use crate::status::Status;
@@ -61,17 +62,6 @@ async fn ask(admin: SocketAddr) -> anyhow::Result<Vec<u8>> {
     Ok(body)
 }
 
-/// Where a server that listens on `address` can be asked from here: a listener on all addresses is
-/// also on loopback.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -116,12 +106,5 @@ mod tests {
         drop(listener);
         let error = show(address, false).await.unwrap_err().to_string();
         assert!(error.contains("is the server running"), "{error}");
-    }
-
-    #[test]
-    fn a_listener_everywhere_is_asked_on_loopback() {
-        assert_eq!(reachable("0.0.0.0:3143".parse().unwrap()), "127.0.0.1:3143".parse().unwrap());
-        assert_eq!(reachable("[::]:3143".parse().unwrap()), "[::1]:3143".parse().unwrap());
-        assert_eq!(reachable("10.0.0.1:1".parse().unwrap()), "10.0.0.1:1".parse().unwrap());
     }
 }

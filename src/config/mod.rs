@@ -9,6 +9,7 @@
 //! Whether keyrings and upstreams are there is not asked here: they may come and go while the
 //! configuration stays right, and `lumbung check` looks at them.
 
+mod channel;
 mod log;
 mod mistakes;
 mod reader;
@@ -43,7 +44,7 @@ pub const BUILT_IN: &str = "built-in";
 const BUILT_IN_TEXT: &str = include_str!("../../config/lumbung.toml");
 
 /// Sections that a later version will know.
-const NOT_YET: [&str; 5] = ["wan", "seed", "channel", "office", "alert"];
+const NOT_YET: [&str; 3] = ["wan", "seed", "alert"];
 
 /// Everything that was configured, as plain values.
 #[derive(Debug, Clone)]
@@ -56,6 +57,10 @@ pub struct Config {
     pub upstream: crate::upstream::Config,
     /// The repositories, in the order of the file; at least one.
     pub repos: Vec<crate::repo::Config>,
+    /// The channels beside `live`, in the order of the file.
+    pub channels: Vec<crate::suite::ChannelConfig>,
+    /// The offices, in the order of the file.
+    pub offices: Vec<crate::server::Office>,
     /// What is logged, and how.
     pub log: LogConfig,
     /// The file it came from, or [`BUILT_IN`].
@@ -169,6 +174,8 @@ struct Written {
     store: store::Written,
     upstream: upstream::Written,
     repos: Vec<repo::Written>,
+    channels: Vec<channel::WrittenChannel>,
+    offices: Vec<channel::WrittenOffice>,
     log: LogConfig,
     /// Where the first `[[repo]]` would stand, when no such section was written.
     no_repo: Option<Place>,
@@ -184,6 +191,8 @@ impl Written {
             store: store::Written::read(section("store")),
             upstream: upstream::Written::read(section("upstream")),
             repos: root.tables("repo").into_iter().map(repo::Written::read).collect(),
+            channels: root.tables("channel").into_iter().map(channel::WrittenChannel::read).collect(),
+            offices: root.tables("office").into_iter().map(channel::WrittenOffice::read).collect(),
             log: log::read(section("log")),
             no_repo: root.is_absent("repo").then(|| root.place("repo")),
         };
@@ -197,11 +206,14 @@ impl Written {
         if let Some(place) = &self.no_repo {
             report.wrong(place, "is missing; configure at least one repository in a section [[repo]]");
         }
+        let channels = channel::channels(self.channels, report);
         Config {
             server: self.server.validate(report),
             store: self.store.validate(),
             upstream: self.upstream.validate(report),
             repos: repo::validate(self.repos, report),
+            offices: channel::offices(self.offices, &channels, report),
+            channels,
             log: self.log,
             origin: report.file().to_owned(),
         }

@@ -9,12 +9,13 @@ use super::beside;
 use super::mistakes::{Given, Place, Report};
 use super::reader::{Item, Table};
 use super::values::values;
-use crate::repo::{Alias, Config, Kind, Trust};
+use crate::repo::{Alias, Config, Kind, Rescue, Trust, Unlisted};
 use crate::safe_url::{BaseUrl, Scheme};
 use crate::units::Period;
 
 /// First segments of paths that mean something else than a repository.
-const RESERVED: [&str; 6] = ["snapshot", "client.sh", "mirrors.txt", "HTTPS", "favicon.ico", "robots.txt"];
+const RESERVED: [&str; 7] =
+    ["snapshot", "client.sh", "mirrors.txt", "mirrors", "HTTPS", "favicon.ico", "robots.txt"];
 
 /// Kinds that a later version will know.
 const NOT_YET: [&str; 8] = ["files", "flatpak", "pypi", "oci", "npm", "cargo", "snap", "fwupd"];
@@ -30,6 +31,9 @@ pub(super) struct Written {
     keyring: Option<(Place, Vec<PathBuf>)>,
     trust: Option<Given<Trust>>,
     check_every: Option<Duration>,
+    legacy_sha1: Option<Given<bool>>,
+    rescue: Vec<Given<Rescue>>,
+    unlisted: Option<Given<Unlisted>>,
 }
 
 /// Fills in defaults and compares all repositories. Those with mistakes are left out: the mistakes
@@ -67,6 +71,11 @@ impl Written {
                 .item("check_every")
                 .and_then(|item| item.within(&ages, "0 s (ask every time) to 30 days"))
                 .map(|given| given.value.0),
+            legacy_sha1: table
+                .item("legacy_sha1")
+                .and_then(|item| item.flag().map(|value| Given { value, place: item.place().clone() })),
+            rescue: table.item("rescue").map(|item| item.list(false, Item::parse)).unwrap_or_default(),
+            unlisted: table.item("unlisted").and_then(|item| item.read(unlisted)),
         };
         table.finish();
         written
@@ -84,6 +93,7 @@ impl Written {
                 report.wrong(&later.place, format!("names {} twice; once is enough", later.value));
             }
         }
+        self.check_trusted(trust, report);
         Some(Config {
             name: self.name?.value,
             kind,
@@ -92,7 +102,29 @@ impl Written {
             trust,
             keyrings: self.keyring.map(|(_, keyrings)| keyrings).unwrap_or_default(),
             check_every: self.check_every.unwrap_or(Config::CHECK_EVERY),
+            legacy_sha1: self.legacy_sha1.is_some_and(|given| given.value),
+            rescue: values(self.rescue),
+            unlisted: self.unlisted.map(|given| given.value).unwrap_or_default(),
         })
+    }
+
+    /// Keys that mean nothing where nothing is verified.
+    fn check_trusted(&self, trust: Trust, report: &Report<'_>) {
+        if let Some(given) =
+            self.legacy_sha1.as_ref().filter(|given| given.value && trust != Trust::Signature)
+        {
+            report.wrong(&given.place, "has no use without signatures; remove it, or add a keyring");
+        }
+        if trust != Trust::None {
+            return;
+        }
+        let why = "has no use where nothing is verified (trust is \"none\"); remove it, or add a keyring";
+        if let Some(given) = self.rescue.first() {
+            report.wrong(&given.place, why);
+        }
+        if let Some(given) = &self.unlisted {
+            report.wrong(&given.place, why);
+        }
     }
 
     /// What vouches for the contents: as written when that can be kept, else what can.
@@ -223,6 +255,14 @@ fn kind(text: &str) -> Result<Kind, &'static str> {
             Err("it is not yet supported by this version; supported are \"apt\" and \"http\"")
         }
         _ => Err("it must be \"apt\" or \"http\""),
+    }
+}
+
+fn unlisted(text: &str) -> Result<Unlisted, &'static str> {
+    match text {
+        "pass" => Ok(Unlisted::Pass),
+        "keep" => Ok(Unlisted::Keep),
+        _ => Err("it must be \"pass\" (not kept) or \"keep\" (kept unverified)"),
     }
 }
 

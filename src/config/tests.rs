@@ -155,11 +155,55 @@ fn the_example_has_every_key() {
 #[case("[log]\nformat = 'xml'", "2: log.format: \"xml\" cannot be used: it must be \"text\" or \"json\"")]
 #[case("[wan]\nlimit = '20 Mbit/s'", "1: wan: is not yet supported by this version; remove it")]
 #[case("[[seed]]\nname = 'x'", "1: seed: is not yet supported by this version; remove it")]
+#[case(
+    "[[channel]]\nafter = '1 h'",
+    "1: channel[1].name: is missing; a channel needs a name, such as \"stable\""
+)]
+#[case(
+    "[[channel]]\nname = 'live'",
+    "2: channel[1].name (live): \"live\" cannot be used: live is what upstream has, and always there; choose another name"
+)]
+#[case(
+    "[[channel]]\nname = '20261120T000000Z'",
+    "2: channel[1].name (20261120T000000Z): \"20261120T000000Z\" cannot be used: it is a time, which needs no channel; choose another name"
+)]
+#[case(
+    "[[channel]]\nname = 'Stable'",
+    "2: channel[1].name (Stable): \"Stable\" cannot be used: a channel's name is 1 to 64 of a-z, 0-9, `-` and `_`"
+)]
+#[case(
+    "[[channel]]\nname = 'x'\n[[channel]]\nname = 'x'",
+    "4: channel[2].name (x): is the name of the channel in line 2, too; choose another"
+)]
+#[case(
+    "[[channel]]\nname = 'x'\nafter = '1 s'",
+    "3: channel[1].after (x): is out of range; allowed is 1 min to 365 days; leave it out to promote by hand"
+)]
+#[case(
+    "[[office]]\nname = 'O'",
+    "1: office[1].networks (O): is missing; an office is known by its networks, such as [\"10.20.1.0/24\"]"
+)]
+#[case(
+    "[[office]]\nnetworks = '10.1.0.0/16'",
+    "1: office[1].name: is missing; an office needs a name, such as \"Bappeda\""
+)]
+#[case(
+    "[[channel]]\nname = 'x'\n[[office]]\nname = 'O'\nnetworks = '10.1.0.0/16'\nchannel = 'y'",
+    "6: office[1].channel (O): is \"y\", but there is no such channel; there are live, x. Add a [[channel]] of that name"
+)]
+#[case(
+    "[[office]]\nname = 'O'\nnetworks = '10.1.0.0/16'\n[[office]]\nname = 'P'\nnetworks = ['10.2.0.0/16', '10.1.0.0/16']",
+    "6: office[2].networks (P): has a network that stands in line 3, too; a network belongs to one office"
+)]
+#[case(
+    "[[office]]\nname = 'O'\nnetworks = '10.1.0.1/16'",
+    "3: office[1].networks (O): \"10.1.0.1/16\" cannot be used: it has bits beyond its prefix; write \"10.1.0.0/16\" for the network"
+)]
 #[case("[sever]", "1: sever: is not a known key; did you mean `server`?")]
 #[case("server = 1", "1: server: is a number; write a section, [server]")]
 #[case(
     "\"a\\u001b\" = 1",
-    "1: \"a\\u{1b}\": is not a known key; known are server, store, upstream, repo, log"
+    "1: \"a\\u{1b}\": is not a known key; known are server, store, upstream, repo, channel, office, log"
 )]
 fn mistakes_in_sections_are_named(#[case] text: &str, #[case] said: &str) {
     assert_eq!(mistakes(&format!("{text}\n{REPO}")), [format!("t.toml:{said}")]);
@@ -182,7 +226,7 @@ fn repositories_must_be_there(#[case] text: &str, #[case] said: &str) {
 )]
 #[case(
     "name = 'robots.txt'",
-    "2: repo[2].name (robots.txt): \"robots.txt\" cannot be used: it means something else in paths; reserved are snapshot, client.sh, mirrors.txt, HTTPS, favicon.ico, robots.txt"
+    "2: repo[2].name (robots.txt): \"robots.txt\" cannot be used: it means something else in paths; reserved are snapshot, client.sh, mirrors.txt, mirrors, HTTPS, favicon.ico, robots.txt"
 )]
 #[case("name = 'a'", "2: repo[2].name (a): is the name of the repository in line 2, too; choose another")]
 #[case(
@@ -238,8 +282,24 @@ fn repositories_must_be_there(#[case] text: &str, #[case] said: &str) {
     "3: repo[2].check_every (b): is out of range; allowed is 0 s (ask every time) to 30 days"
 )]
 #[case(
+    "name = 'b'\nrescue = 'http://{when}/'\nkeyring = '/k'",
+    "3: repo[2].rescue (b): \"http://{when}/\" cannot be used: only {time} may stand in braces, and only in the path"
+)]
+#[case(
+    "name = 'b'\nrescue = 'http://s.example/{time}'",
+    "3: repo[2].rescue (b): has no use where nothing is verified (trust is \"none\"); remove it, or add a keyring"
+)]
+#[case(
+    "name = 'b'\nunlisted = 'drop'\nkeyring = '/k'",
+    "3: repo[2].unlisted (b): \"drop\" cannot be used: it must be \"pass\" (not kept) or \"keep\" (kept unverified)"
+)]
+#[case(
+    "name = 'b'\nlegacy_sha1 = true",
+    "3: repo[2].legacy_sha1 (b): has no use without signatures; remove it, or add a keyring"
+)]
+#[case(
     "name = 'b'\ncheck = 1",
-    "3: repo[2].check (b): is not a known key; known are name, kind, upstreams, aliases, keyring, trust, check_every"
+    "3: repo[2].check (b): is not a known key; known are name, kind, upstreams, aliases, keyring, trust, check_every, legacy_sha1, rescue, unlisted"
 )]
 fn mistakes_in_repositories_are_named(#[case] lines: &str, #[case] said: &str) {
     let mut text = format!("{REPO}[[repo]]\n{lines}\n");
@@ -303,6 +363,22 @@ fn limits_follow_the_one_that_was_written() {
     let config = Config::parse(&text, "t.toml").unwrap();
     assert_eq!(config.server.max_connections_per_client, 75);
     assert_eq!(config.upstream.connections_per_host, 3);
+}
+
+#[test]
+fn channels_and_offices_become_plain_values() {
+    let text = format!(
+        "[[channel]]\nname = 'pilot'\n[[channel]]\nname = 'stable'\nafter = '7 days'\n\
+         [[office]]\nname = 'O'\nnetworks = '10.1.0.0/16'\nchannel = 'stable'\n\
+         [[office]]\nname = 'P'\nnetworks = ['10.1.2.0/24', '10.1.3.7']\n{REPO}"
+    );
+    let config = Config::parse(&text, "t.toml").unwrap();
+    let channels: Vec<_> = config.channels.iter().map(|channel| (&*channel.name, channel.after)).collect();
+    assert_eq!(channels, [("pilot", None), ("stable", Some(Duration::from_hours(7 * 24)))]);
+    let offices: Vec<_> =
+        config.offices.iter().map(|office| (&*office.name, office.channel.to_string())).collect();
+    assert_eq!(offices, [("O", "stable".to_owned()), ("P", "live".to_owned())]);
+    assert_eq!(config.offices[1].networks[1].to_string(), "10.1.3.7/32");
 }
 
 #[test]

@@ -28,6 +28,96 @@ pub struct Config {
     /// A suite younger than this is served without asking upstream. Default 10 min: mirrors change a
     /// few times a day, and 500 desktops that wake together ask once.
     pub check_every: Duration,
+    /// Whether signatures over SHA-1 of keys from before 2021 are accepted, for vendors who never made a
+    /// new key. Default no.
+    pub legacy_sha1: bool,
+    /// Where packages that every upstream has deleted are sought, by their hash. Default nowhere.
+    pub rescue: Vec<Rescue>,
+    /// What becomes of files that no index lists, where indices vouch for files.
+    pub unlisted: Unlisted,
+}
+
+/// What becomes of a file that nothing vouches for, in a repository where something should.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Unlisted {
+    /// It is passed on, and not kept. The default.
+    #[default]
+    Pass,
+    /// It is kept by the rules of its class, marked as unverified.
+    Keep,
+}
+
+impl Unlisted {
+    /// The word in configuration and status.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Keep => "keep",
+        }
+    }
+}
+
+/// The address of a snapshot service: a base, in whose path `{time}` may stand for the `Date` of the
+/// generation that lists what is sought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rescue {
+    text: Box<str>,
+    origin: Origin,
+}
+
+/// Why the address of a rescue was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RescueError {
+    /// It is not an address.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    /// Braces that are not `{time}`, or a `{time}` outside the path.
+    #[error("only {{time}} may stand in braces, and only in the path")]
+    Braces,
+}
+
+impl Rescue {
+    const TIME: &str = "{time}";
+
+    /// Whom it asks.
+    #[must_use]
+    pub const fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// The base for a generation of this `Date` (seconds since 1970). None without one, where it is needed.
+    #[must_use]
+    pub fn base(&self, date: Option<i64>) -> Option<BaseUrl> {
+        if !self.text.contains(Self::TIME) {
+            return self.text.parse().ok();
+        }
+        let time = jiff::Timestamp::from_second(date?).ok()?.strftime("%Y%m%dT%H%M%SZ").to_string();
+        self.text.replace(Self::TIME, &time).parse().ok()
+    }
+}
+
+impl FromStr for Rescue {
+    type Err = RescueError;
+
+    fn from_str(text: &str) -> Result<Self, RescueError> {
+        let filled = text.replace(Self::TIME, "20000101T000000Z");
+        if filled.contains(['{', '}']) {
+            return Err(RescueError::Braces);
+        }
+        let base: BaseUrl = filled.parse()?;
+        let host_ends = text.find("://").and_then(|at| text[at + 3..].find('/').map(|end| at + 3 + end));
+        if text.find(Self::TIME).is_some_and(|at| host_ends.is_none_or(|end| at < end)) {
+            return Err(RescueError::Braces);
+        }
+        Ok(Self { text: text.into(), origin: base.origin })
+    }
+}
+
+impl fmt::Display for Rescue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
 }
 
 impl Config {
@@ -118,6 +208,16 @@ impl Alias {
     #[must_use]
     pub fn matches(&self, origin: &Origin) -> bool {
         self.scheme == origin.scheme && self.port == origin.port && self.host.matches(&origin.host)
+    }
+}
+
+impl Alias {
+    /// The address as one to fetch from, where it is that of a single host.
+    #[must_use]
+    pub fn base(&self) -> Option<BaseUrl> {
+        let HostPattern::Exact(host) = &self.host else { return None };
+        let origin = Origin { scheme: self.scheme, host: host.clone(), port: self.port };
+        Some(BaseUrl { origin, path: self.path.clone() })
     }
 }
 
@@ -242,6 +342,26 @@ mod tests {
     fn a_star_stands_for_names_below(#[case] origin: &str, #[case] meant: bool) {
         let alias: Alias = "http://*.archive.ubuntu.com/ubuntu".parse().unwrap();
         assert_eq!(alias.matches(&origin.parse::<BaseUrl>().unwrap().origin), meant);
+    }
+
+    #[test]
+    fn a_rescue_is_filled_with_the_time() {
+        let rescue: Rescue = "http://snapshot.example/archive/debian/{time}".parse().unwrap();
+        assert_eq!(rescue.origin().to_string(), "http://snapshot.example");
+        let base = rescue.base(Some(1_795_132_800)).unwrap();
+        assert_eq!(base.to_string(), "http://snapshot.example/archive/debian/20261120T000000Z");
+        assert_eq!(rescue.base(None), None);
+        let plain: Rescue = "http://old.example/ubuntu".parse().unwrap();
+        assert_eq!(plain.base(None).unwrap().to_string(), "http://old.example/ubuntu");
+    }
+
+    #[rstest]
+    #[case("snapshot.example", RescueError::Url(UrlError::Scheme))]
+    #[case("http://{time}.example/x", RescueError::Braces)]
+    #[case("http://a.example/{date}", RescueError::Braces)]
+    #[case("http://a.example/{time", RescueError::Braces)]
+    fn other_rescues_are_refused(#[case] text: &str, #[case] why: RescueError) {
+        assert_eq!(text.parse::<Rescue>(), Err(why));
     }
 
     #[test]

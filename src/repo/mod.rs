@@ -13,6 +13,6 @@ mod resource;
 mod routes;
 
 pub use class::{PathClass, suite_folder};
-pub use config::{Alias, Config, HostPattern, Kind, Trust};
+pub use config::{Alias, Config, HostPattern, Kind, Rescue, Trust, Unlisted};
 pub use resource::{Repository, Resource};
 pub use routes::Repositories;

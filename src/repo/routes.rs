@@ -103,14 +103,19 @@ impl Repositories {
         self.addresses.iter().any(|address| address.host.matches(host))
     }
 
-    /// The origins of every configured upstream: the only ones that may have any address.
+    /// The origins of every upstream, rescue and single host that the administrator wrote down: the only
+    /// ones that may have any address.
     #[must_use]
     pub fn origins(&self) -> Vec<Origin> {
         let mut origins: Vec<_> = self
             .list
             .iter()
-            .flat_map(|repository| &repository.config.upstreams)
-            .map(|base| base.origin.clone())
+            .flat_map(|repository| {
+                let config = &repository.config;
+                let upstreams = config.upstreams.iter().map(|base| base.origin.clone());
+                let aliases = config.aliases.iter().filter_map(|alias| alias.base()).map(|base| base.origin);
+                upstreams.chain(aliases).chain(config.rescue.iter().map(|rescue| rescue.origin().clone()))
+            })
             .collect();
         origins.sort();
         origins.dedup();
@@ -136,6 +141,9 @@ mod tests {
             trust: Trust::None,
             keyrings: Vec::new(),
             check_every: Duration::from_mins(10),
+            legacy_sha1: false,
+            rescue: Vec::new(),
+            unlisted: super::super::config::Unlisted::Pass,
         }
     }
 

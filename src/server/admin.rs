@@ -2,8 +2,8 @@
 //!
 //! `/metrics` for Prometheus, `/healthz` (the process lives) and `/readyz` (the store is open, the
 //! listeners are up) for whoever restarts things, `/api/v1/status` for scripts and the command line,
-//! and `/` with the same facts for a browser. Everything here only reads. Errors are problem details
-//! as RFC 9457 describes them.
+//! and `/` with the same facts for a browser. All of that only reads; what changes something is in
+//! [`api`](super::api). Errors are problem details as RFC 9457 describes them.
 //!
 //! It stays answering while the data path is busy: collecting a [`Status`] may touch the disk and runs
 //! off the runtime's workers, every answer has a time limit, and a handler that panics costs one 500.
@@ -48,6 +48,11 @@ pub struct AdminState {
 
 /// The administrators' routes.
 pub fn router(state: AdminState) -> Router {
+    with(state, Router::new())
+}
+
+/// The administrators' routes, and those of `further` under the same limits.
+pub fn with(state: AdminState, further: Router) -> Router {
     Router::new()
         .route("/", get(overview))
         .route("/metrics", get(metrics))
@@ -56,9 +61,13 @@ pub fn router(state: AdminState) -> Router {
         .route("/api/v1/status", get(status))
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "There is nothing at this address.") })
         .method_not_allowed_fallback(|| async {
-            problem(StatusCode::METHOD_NOT_ALLOWED, "This address can only be read, with GET or HEAD.")
+            problem(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "This address does not know the method; the header Allow names those that it knows.",
+            )
         })
         .with_state(state)
+        .merge(further)
         .layer(RequestBodyLimitLayer::new(BODY_LIMIT))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, TIME_LIMIT))
         .layer(CatchPanicLayer::custom(panicked))
@@ -107,7 +116,7 @@ async fn collect(state: &AdminState) -> Result<Status, Response<Body>> {
     tokio::task::spawn_blocking(move || source()).await.map_err(|error| failed(&error))
 }
 
-fn failed(error: &dyn std::error::Error) -> Response<Body> {
+pub(super) fn failed(error: &dyn std::error::Error) -> Response<Body> {
     tracing::error!(%error, "an administrator's page could not be made");
     problem(StatusCode::INTERNAL_SERVER_ERROR, "The answer could not be made; the log says why.")
 }
@@ -124,7 +133,7 @@ fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response<Body> {
 }
 
 /// RFC 9457 problem details: the status's own words are the title, `detail` says what to do.
-fn problem(status: StatusCode, detail: &str) -> Response<Body> {
+pub(super) fn problem(status: StatusCode, detail: &str) -> Response<Body> {
     let title = status.canonical_reason().unwrap_or("Error");
     let problem = serde_json::json!({
         "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail,
@@ -132,7 +141,7 @@ fn problem(status: StatusCode, detail: &str) -> Response<Body> {
     answer(status, "application/problem+json", format!("{problem}\n"))
 }
 
-fn answer(status: StatusCode, kind: &'static str, body: impl Into<Body>) -> Response<Body> {
+pub(super) fn answer(status: StatusCode, kind: &'static str, body: impl Into<Body>) -> Response<Body> {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));

@@ -1,11 +1,13 @@
 //! Who is served, where, and within which bounds, as plain values.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use crate::safe_url::Host;
+use crate::suite::Channel;
 
 /// Who is served, where, and within which bounds.
 #[derive(Debug, Clone)]
@@ -70,6 +72,17 @@ impl Default for Config {
             access_log: true,
         }
     }
+}
+
+/// A named set of client networks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Office {
+    /// What people call it.
+    pub name: Arc<str>,
+    /// Where its clients are; no network belongs to two offices.
+    pub networks: Vec<IpNet>,
+    /// What its clients see. Default `live`.
+    pub channel: Channel,
 }
 
 /// Networks that do not reach across the Internet: loopback, private (RFC 1918, RFC 4193) and

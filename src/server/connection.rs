@@ -20,7 +20,8 @@ use tokio_util::task::TaskTracker;
 
 use super::access_log::AccessLog;
 use super::client_script::ClientRepo;
-use super::config::Config;
+use super::config::{Config, Office};
+use super::explain::Explainer;
 use super::handler::{Connection, Shared};
 use super::io::{ClientIo, Exchange, Limits};
 use super::part::Blank;
@@ -45,6 +46,10 @@ const TOO_MANY: &[u8] = b"HTTP/1.1 503 Too many connections from your address\r\
 pub struct Parts {
     /// Bounds and networks.
     pub config: Config,
+    /// Names of the channels beside `live`.
+    pub channels: Vec<Arc<str>>,
+    /// Who sees which of them without asking for it.
+    pub offices: Vec<Office>,
     /// What is served.
     pub repositories: Arc<Repositories>,
     /// Where it comes from.
@@ -64,6 +69,7 @@ pub struct Server {
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
     door: Arc<Door>,
+    explainer: Explainer,
     grace: Duration,
 }
 
@@ -114,7 +120,8 @@ impl Server {
     /// # Errors
     /// An address cannot be bound; the text names it.
     pub async fn bind(parts: Parts) -> Result<Self, std::io::Error> {
-        let Parts { config, repositories, cache, metrics, access_log, clock, tasks } = parts;
+        let Parts { config, channels, offices, repositories, cache, metrics, access_log, clock, tasks } =
+            parts;
         let mut listeners = Vec::new();
         let mut addresses = Vec::new();
         for address in &config.listen {
@@ -131,13 +138,10 @@ impl Server {
             config.public_url.as_deref().and_then(|url| url.parse().ok());
         let client_repos =
             repositories.list().iter().map(|repository| ClientRepo::from(&repository.config)).collect();
+        let router = Arc::new(Router::new(repositories, &config, channels, &offices));
         let shared = Shared {
-            router: Router {
-                repositories,
-                tunnels: config.tunnels,
-                own: public_url.as_ref().map(|url| url.origin.clone()),
-            },
-            cache,
+            router: Arc::clone(&router),
+            cache: cache.clone(),
             metrics: metrics.clone(),
             clock,
             tasks,
@@ -162,13 +166,20 @@ impl Server {
             present: Arc::default(),
             metrics,
         };
-        Ok(Self { listeners, addresses, door: Arc::new(door), grace: config.shutdown_grace })
+        let explainer = Explainer::new(router, cache);
+        Ok(Self { listeners, addresses, door: Arc::new(door), explainer, grace: config.shutdown_grace })
     }
 
     /// Where clients are served, with the ports that the system chose.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// What explains the answers that clients get.
+    #[must_use]
+    pub fn explainer(&self) -> Explainer {
+        self.explainer.clone()
     }
 
     /// Serves until `stop`, then accepts no more, lets responses in progress end, and gives up on them

@@ -31,6 +31,8 @@ pub(super) enum Refusal {
     Body,
     #[error("there is no repository of the name or host {first:?} here")]
     UnknownPath { first: Box<str> },
+    #[error("there is no channel {name:?} here")]
+    UnknownChannel { name: Box<str> },
     #[error("mode is either mirror or proxy")]
     UnknownMode,
     #[error("{host} does not belong to a repository that is configured here")]
@@ -60,7 +62,7 @@ impl Refusal {
             }
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyNotWanted | Self::Body => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnknownPath { .. } => StatusCode::NOT_FOUND,
+            Self::UnknownPath { .. } | Self::UnknownChannel { .. } => StatusCode::NOT_FOUND,
             Self::NotOurs { .. } | Self::Tunnel { .. } | Self::Client => StatusCode::FORBIDDEN,
         };
         let next = match self {
@@ -75,6 +77,11 @@ impl Refusal {
             Self::Client => {
                 "The administrator can add it to clients under [server] in lumbung.toml.".to_owned()
             }
+            Self::UnknownChannel { .. } => {
+                "A channel is live, one of the [[channel]]s in lumbung.toml, or a time such as \
+                20261120T000000Z."
+                    .to_owned()
+            }
             Self::UnknownPath { .. } => "The page at / lists the repositories.".to_owned(),
             _ => "The request was not passed on.".to_owned(),
         };
@@ -86,7 +93,7 @@ impl Refusal {
         match self {
             Self::Path(_) | Self::Target(_) | Self::Scheme | Self::Host | Self::UnknownMode => "malformed",
             Self::Method | Self::BodyNotWanted | Self::Body => "method",
-            Self::UnknownPath { .. } | Self::NotOurs { .. } => "not-configured",
+            Self::UnknownPath { .. } | Self::UnknownChannel { .. } | Self::NotOurs { .. } => "not-configured",
             Self::Tunnel { .. } => "tunnel",
             Self::Client => "client",
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::ext::ReasonPhrase;
 
 use super::access_log::{AccessLog, Account};
@@ -22,12 +22,13 @@ use crate::cache::{Answer, Cache, Conditions, PassRequest};
 use crate::clock::Clock;
 use crate::repo::Resource;
 use crate::safe_url::BaseUrl;
+use crate::suite::Channel;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 
 /// What all connections share.
 pub(super) struct Shared {
-    pub(super) router: Router,
+    pub(super) router: Arc<Router>,
     pub(super) cache: Cache,
     pub(super) metrics: Metrics,
     pub(super) clock: Clock,
@@ -88,12 +89,12 @@ impl Connection {
 
     /// Starts fetching what a request head, read ahead of its turn, asks for.
     pub(super) fn read_ahead(&self, head: &[u8]) {
-        let Some(resource) = self.foresee(head) else { return };
+        let Some((resource, channel)) = self.foresee(head) else { return };
         let cache = self.shared.cache.clone();
-        self.shared.tasks.spawn(async move { cache.prefetch(&resource).await });
+        self.shared.tasks.spawn(async move { cache.prefetch(&resource, &channel).await });
     }
 
-    fn foresee(&self, head: &[u8]) -> Option<Resource> {
+    fn foresee(&self, head: &[u8]) -> Option<(Resource, Channel)> {
         const MOST_HEADERS: usize = 64;
         if !self.welcome {
             return None;
@@ -112,10 +113,11 @@ impl Connection {
             version: Version::HTTP_11,
             headers: &headers,
             local: self.local,
+            client: self.client.ip(),
         };
         match self.shared.router.route(asked) {
             // A probe is answered without fetching the whole.
-            Ok(Route::Fetch(resource)) if parsed.method == Some("GET") => Some(resource),
+            Ok(Route::Fetch(resource, channel)) if parsed.method == Some("GET") => Some((resource, channel)),
             _ => None,
         }
     }
@@ -130,6 +132,7 @@ impl Connection {
             version: request.version(),
             headers: request.headers(),
             local: self.local,
+            client: self.client.ip(),
         })
     }
 
@@ -167,9 +170,9 @@ impl Connection {
                 let list = page::mirror_list(&own, repository.name(), &repository.config.upstreams);
                 respond::text(StatusCode::OK, "text/plain; charset=utf-8", list, head_only)
             }
-            Route::Fetch(resource) => {
+            Route::Fetch(resource, channel) => {
                 account.repo = Some(Arc::clone(resource.repository.name()));
-                let answer = shared.cache.serve(&resource, &crate::suite::Channel::Live, head_only).await;
+                let answer = shared.cache.serve(&resource, &channel, head_only).await;
                 self.reply(&resource, &Conditions::of(request.headers()), head_only, answer)
             }
             Route::Pass(resource) => {
@@ -204,6 +207,10 @@ impl Connection {
     async fn pass(&self, resource: &Resource, request: Request<Incoming>) -> Reply {
         let (head, body) = request.into_parts();
         let limit = usize::try_from(self.shared.max_body_size).unwrap_or(usize::MAX);
+        if body.size_hint().lower() > self.shared.max_body_size {
+            // What it announces is enough to know.
+            return self.refuse(&Refusal::Body, false);
+        }
         let collected = tokio::time::timeout(self.shared.stall, Limited::new(body, limit).collect()).await;
         let Ok(Ok(body)) = collected else { return self.refuse(&Refusal::Body, false) };
         let mut headers = HeaderMap::new();

@@ -342,9 +342,7 @@ struct Heads {
     partial: Vec<u8>,
     /// Complete heads seen.
     count: u32,
-    /// Off for good once a request comes that may have a body, or that is too large: where the next
-    /// head begins is then hyper's business alone. Off, too, after a request that is the connection's
-    /// last: nothing behind it will be answered.
+    /// Off for good once something comes behind which no head is expected that will be answered.
     watching: bool,
     limit: usize,
 }
@@ -395,17 +393,50 @@ impl Heads {
 
     fn complete(&mut self, head: &[u8], report: &mut impl FnMut(u32, &[u8])) {
         self.count = self.count.wrapping_add(1);
-        let bodiless = head.starts_with(b"GET ") || head.starts_with(b"HEAD ");
-        let declares_body = [&b"\ncontent-length:"[..], b"\ntransfer-encoding:"]
-            .iter()
-            .any(|name| contains_ignoring_case(head, name));
-        if bodiless && !declares_body {
+        let next = if head.len() > self.limit { Next::Unknown } else { next_after(head) };
+        if next != Next::Unknown {
             report(self.count, head);
-            self.watching = !is_last(head);
-        } else {
-            self.watching = false;
+        }
+        self.watching = next == Next::Request;
+    }
+}
+
+/// What follows a request head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// The head of another request.
+    Request,
+    /// Nothing that will be answered.
+    Nothing,
+    /// A body, or who knows: it is no head that hyper accepts either.
+    Unknown,
+}
+
+fn next_after(head: &[u8]) -> Next {
+    /// As many as hyper takes.
+    const MOST_FIELDS: usize = 100;
+    let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
+    let mut request = httparse::Request::new(&mut fields);
+    let whole = request.parse(head).is_ok_and(|status| status.is_complete());
+    let target = request.path.is_some_and(|target| target.parse::<http::Uri>().is_ok());
+    if !whole || !target || !matches!(request.method, Some("GET" | "HEAD")) {
+        return Next::Unknown;
+    }
+    let mut next = if request.version == Some(1) { Next::Request } else { Next::Nothing };
+    for field in request.headers.iter() {
+        match field.name {
+            name if name.eq_ignore_ascii_case("content-length") => return Next::Unknown,
+            name if name.eq_ignore_ascii_case("transfer-encoding") => return Next::Unknown,
+            name if name.eq_ignore_ascii_case("connection") => {
+                let mut options = field.value.split(|byte| *byte == b',');
+                if options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close")) {
+                    next = Next::Nothing;
+                }
+            }
+            _ => {}
         }
     }
+    next
 }
 
 /// Where the first head in `bytes` ends, if it does. As to hyper, a line may end without `\r`.
@@ -414,26 +445,6 @@ fn head_end(bytes: &[u8]) -> Option<usize> {
         [b'\n', ..] => Some(at + 2),
         [b'\r', b'\n', ..] => Some(at + 3),
         _ => None,
-    })
-}
-
-/// Whether the connection ends after this request: it says so, or it is HTTP/1.0.
-fn is_last(head: &[u8]) -> bool {
-    const NAME: &[u8] = b"connection:";
-    let mut lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-    let old = lines.next().is_some_and(|line| line.ends_with(b"HTTP/1.0"));
-    let mut fields = lines.filter_map(|line| {
-        let (name, value) = line.split_at_checked(NAME.len())?;
-        name.eq_ignore_ascii_case(NAME).then_some(value)
-    });
-    old || fields.any(|value| {
-        value.split(|byte| *byte == b',').any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
-    })
-}
-
-fn contains_ignoring_case(text: &[u8], wanted: &[u8]) -> bool {
-    memchr::memchr_iter(b'\n', text).any(|at| {
-        text.get(at..at + wanted.len()).is_some_and(|candidate| candidate.eq_ignore_ascii_case(wanted))
     })
 }
 
@@ -465,11 +476,14 @@ mod tests {
     }
 
     #[test]
-    fn a_request_with_a_body_ends_the_watch() {
+    fn a_request_with_a_body_or_that_is_none_ends_the_watch() {
         for head in [
             &b"POST /a HTTP/1.1\r\nHost: x\r\n\r\n"[..],
             b"GET /a HTTP/1.1\r\nCONTENT-LENGTH: 3\r\n\r\n",
             b"GET /a HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n",
+            b"GET /a HTTP/1.1\r\nno colon\r\n\r\n",
+            b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"GET /a HTTP/1.2\r\nHost: x\r\n\r\n",
         ] {
             let (seen, heads) = numbers(&[head, HEAD]);
             assert!(seen.is_empty());

@@ -9,11 +9,13 @@
 
 mod access_log;
 pub mod admin;
+pub mod api;
 mod body;
 pub mod client_script;
 mod config;
 mod connection;
 mod error;
+mod explain;
 mod handler;
 mod io;
 mod page;
@@ -24,6 +26,7 @@ mod transmit;
 mod tunnel;
 
 pub use access_log::AccessLog;
-pub use config::Config;
+pub use config::{Config, Office};
 pub(crate) use connection::cannot_listen;
 pub use connection::{Parts, Server};
+pub use explain::{Explainer, Unexplained};

@@ -90,8 +90,9 @@ pub fn overview(status: &Status) -> String {
     )
 }
 
-/// The list behind `GET /mirrors.txt`, for apt's `mirror+file:` and `mirror+http:` sources: this server
-/// first, and an upstream second, so that desktops outlive this server's bad day.
+/// The list behind `GET /mirrors.txt` and `GET /mirrors/<repo>.txt`, for apt's `mirror+file:` and
+/// `mirror+http:` sources: this server first, and an upstream second, so that desktops outlive this
+/// server's bad day. (With `mirror+http:` they do not, for the list itself comes from here.)
 #[must_use]
 pub fn mirror_list(server: &BaseUrl, repo: &str, upstreams: &[BaseUrl]) -> String {
     let base = server.to_string();

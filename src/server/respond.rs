@@ -69,7 +69,9 @@ impl Asking<'_> {
                 );
                 let status = match outcome {
                     Outcome::Joined => "lumbung; fwd=uri-miss; collapsed",
-                    _ => "lumbung; fwd=uri-miss; stored",
+                    Outcome::Miss => "lumbung; fwd=uri-miss; stored",
+                    // It lay in the store, and is hashed while it is sent.
+                    _ => "lumbung; hit",
                 };
                 response.headers_mut().insert(CACHE_STATUS, HeaderValue::from_static(status));
                 let range = match verdict {
@@ -86,7 +88,7 @@ impl Asking<'_> {
                     .into_content(size),
                     _ => Content::Empty,
                 };
-                Reply { head: response, content, outcome, source: Source::Upstream }
+                Reply { head: response, content, outcome, source: source_of(outcome) }
             }
             Answer::Passed(passed) => self.passed(*passed),
             Answer::Failed(failure) => told(super::error::failure_told(&failure), self.head_only),
@@ -106,7 +108,7 @@ impl Asking<'_> {
         let age = clock::unix(self.now).saturating_sub(checked_at).max(0);
         let headers = response.headers_mut();
         headers.insert(header::AGE, HeaderValue::from(age));
-        headers.insert(CACHE_STATUS, cache_status(outcome, freshness));
+        headers.insert(CACHE_STATUS, cache_status(entry, outcome, freshness));
         let range = match verdict {
             Verdict::Full if size > 0 => Some(ByteRange { first: 0, last: size - 1 }),
             Verdict::Partial(range) => Some(range),
@@ -118,11 +120,7 @@ impl Asking<'_> {
             }
             _ => Content::Empty,
         };
-        let source = match outcome {
-            Outcome::Miss | Outcome::Joined => Source::Upstream,
-            _ => Source::Store,
-        };
-        Reply { head: response, content, outcome, source }
+        Reply { head: response, content, outcome, source: source_of(outcome) }
     }
 
     /// Status and headers for a representation with these properties.
@@ -202,6 +200,13 @@ impl Asking<'_> {
     }
 }
 
+const fn source_of(outcome: Outcome) -> Source {
+    match outcome {
+        Outcome::Miss | Outcome::Joined => Source::Upstream,
+        _ => Source::Store,
+    }
+}
+
 /// A reply made of words.
 pub(super) fn told(told: Told, head_only: bool) -> Reply {
     let mut reply = text(told.status, "text/plain; charset=utf-8", told.body, head_only);
@@ -223,14 +228,15 @@ pub(super) fn text(status: StatusCode, content_type: &'static str, text: String,
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(text.len()));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let content = if head_only { Content::Empty } else { Content::Text(text.into()) };
-    Reply { head, content, outcome: Outcome::Hit, source: Source::Store }
+    Reply { head, content, outcome: Outcome::Passed, source: Source::Store }
 }
 
 /// How a stored copy came to be served, in the words of RFC 9211.
-fn cache_status(outcome: Outcome, freshness: &Freshness) -> HeaderValue {
+fn cache_status(entry: &Entry, outcome: Outcome, freshness: &Freshness) -> HeaderValue {
     HeaderValue::from_static(match (outcome, freshness) {
         (Outcome::Miss, _) => "lumbung; fwd=uri-miss; stored",
         (Outcome::Joined, _) => "lumbung; fwd=uri-miss; collapsed",
+        (_, Freshness::Fresh) if entry.is_unverified() => "lumbung; hit; detail=unverified",
         (_, Freshness::Fresh) => "lumbung; hit",
         (_, Freshness::Checked) => "lumbung; fwd=stale; fwd-status=304",
         (_, Freshness::Unchecked(why)) => {

@@ -2,17 +2,23 @@
 //!
 //! Every spelling that clients use ends in one [`Resource`]: the mirror form `/<repo>/<path>`, the proxy
 //! form with a whole URL, and the two forms that clients of apt-cacher-ng use, `/HTTPS///<host>/<path>`
-//! and `/<host>/<path>`. What is not a repository's is not served, whoever asks.
+//! and `/<host>/<path>`. `/<repo>@<channel>/<path>` and `/snapshot/<channel>/<repo>/<path>` name the
+//! channel too; all others see that of the client's office. What is not a repository's is not served,
+//! whoever asks.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http::{HeaderMap, Method, Uri, Version, header};
 
+use ipnet::IpNet;
+
+use super::config::{Config, Office};
 use super::error::Refusal;
 use crate::repo::{Kind, Repositories, Repository, Resource};
 use crate::repo_path::RepoPath;
-use crate::safe_url::{Host, Origin, parse_authority};
+use crate::safe_url::{BaseUrl, Host, Origin, parse_authority};
+use crate::suite::Channel;
 
 /// What a request asks for.
 #[derive(Debug)]
@@ -23,8 +29,8 @@ pub(super) enum Route {
     ClientScript(Mode),
     /// A mirror list for apt, of this repository.
     MirrorList(Arc<Repository>),
-    /// A file of a repository.
-    Fetch(Resource),
+    /// A file of a repository, as a channel shows it.
+    Fetch(Resource, Channel),
     /// A request of another method for a repository that passes such on.
     Pass(Resource),
     /// A tunnel to this host and port.
@@ -48,6 +54,30 @@ pub(super) struct Router {
     pub(super) tunnels: Vec<(Host, u16)>,
     /// Origin of `server.public_url`: a name of our own.
     pub(super) own: Option<Origin>,
+    /// Names of the channels beside `live`.
+    pub(super) channels: Vec<Arc<str>>,
+    /// What clients see who name no channel.
+    pub(super) offices: Offices,
+}
+
+/// Which channel the clients of a network see: the narrowest network first.
+#[derive(Debug, Default)]
+pub(super) struct Offices(Vec<(IpNet, Channel)>);
+
+impl Offices {
+    pub(super) fn new(offices: &[Office]) -> Self {
+        let mut networks: Vec<_> = offices
+            .iter()
+            .flat_map(|office| office.networks.iter().map(|network| (*network, office.channel.clone())))
+            .collect();
+        networks.sort_by_key(|(network, _)| std::cmp::Reverse(network.prefix_len()));
+        Self(networks)
+    }
+
+    fn channel(&self, client: IpAddr) -> Channel {
+        let office = self.0.iter().find(|(network, _)| network.contains(&client));
+        office.map(|(_, channel)| channel.clone()).unwrap_or_default()
+    }
 }
 
 /// The method, target and headers of one request, and the address it came to.
@@ -58,9 +88,28 @@ pub(super) struct Asked<'a> {
     pub(super) version: Version,
     pub(super) headers: &'a HeaderMap,
     pub(super) local: SocketAddr,
+    /// The client's address, IPv4 ones as such.
+    pub(super) client: IpAddr,
 }
 
 impl Router {
+    /// What follows from the configuration.
+    pub(super) fn new(
+        repositories: Arc<Repositories>,
+        config: &Config,
+        channels: Vec<Arc<str>>,
+        offices: &[Office],
+    ) -> Self {
+        let own = config.public_url.as_deref().and_then(|url| url.parse::<BaseUrl>().ok());
+        Self {
+            repositories,
+            tunnels: config.tunnels.clone(),
+            own: own.map(|url| url.origin),
+            channels,
+            offices: Offices::new(offices),
+        }
+    }
+
     /// Understands a request.
     ///
     /// # Errors
@@ -86,13 +135,15 @@ impl Router {
         if reading && has_body(asked.headers) {
             return Err(Refusal::BodyNotWanted);
         }
-        let resource = match self.local(asked)? {
+        let (resource, channel) = match self.local(asked)? {
             Local::Page(page) if reading => return Ok(page),
             Local::Page(_) => return Err(Refusal::Method),
-            Local::Resource(resource) => resource,
+            Local::Resource(resource, channel) => {
+                (resource, channel.unwrap_or_else(|| self.offices.channel(asked.client)))
+            }
         };
         match (reading, resource.repository.config.kind) {
-            (true, _) => Ok(Route::Fetch(resource)),
+            (true, _) => Ok(Route::Fetch(resource, channel)),
             (false, Kind::Http) => Ok(Route::Pass(resource)),
             (false, Kind::Apt) => Err(Refusal::Method),
         }
@@ -110,7 +161,7 @@ impl Router {
             };
             let (host, port) = parse_authority(authority.as_str(), default_port).map_err(Refusal::Target)?;
             if let Some(resource) = self.repositories.by_address(&host, port, &path, query) {
-                return Ok(Local::Resource(resource));
+                return Ok(Local::Resource(resource, None));
             }
             if !self.is_own(&host, port, asked.local) {
                 return Err(Refusal::NotOurs { host });
@@ -123,14 +174,25 @@ impl Router {
         match path.as_str() {
             "" => return Ok(Local::Page(Route::Page)),
             "client.sh" => return Ok(Local::Page(Route::ClientScript(mode(query)?))),
+            "mirrors.txt" => return self.mirror_list(None).map(Local::Page),
             _ => {}
         }
         let (first, rest) = path.split_first();
-        if first == "mirrors.txt" {
-            return self.mirror_list(&rest).map(Local::Page);
-        }
         if let Some(repository) = self.repositories.by_name(first) {
-            return Ok(Local::Resource(Resource::new(Arc::clone(repository), rest, query)));
+            return Ok(Local::Resource(Resource::new(Arc::clone(repository), rest, query), None));
+        }
+        if first == "snapshot" {
+            let (channel, rest) = rest.split_first();
+            let (name, path) = rest.split_first();
+            return self.in_channel(name, channel, path, query);
+        }
+        if let Some((name, channel)) = first.split_once('@') {
+            return self.in_channel(name, channel, rest, query);
+        }
+        if first == "mirrors"
+            && let Some(name) = rest.as_str().strip_suffix(".txt")
+        {
+            return self.mirror_list(Some(name)).map(Local::Page);
         }
         // `/HTTPS///host/path`; the slashes have been folded into one.
         let (first, rest, default_port) = if first == "HTTPS" {
@@ -144,17 +206,35 @@ impl Router {
         let resource = self.repositories.by_address(&host, port, &rest, query);
         // Without the query, which may hold what is nobody's business.
         tracing::trace!(path = uri.path(), found = resource.is_some(), "not a repository's name");
-        resource.map(Local::Resource).ok_or_else(unknown)
+        resource.map(|resource| Local::Resource(resource, None)).ok_or_else(unknown)
     }
 
-    /// `/mirrors.txt` is the list of the first apt repository, `/mirrors.txt/<repo>` that of another: in
-    /// one list apt takes every line for the same repository.
-    fn mirror_list(&self, rest: &RepoPath) -> Result<Route, Refusal> {
-        let name = rest.as_str().trim_end_matches('/');
-        let mut lists = self.repositories.list().iter().filter(|repository| {
-            repository.config.kind == Kind::Apt && (name.is_empty() || &**repository.name() == name)
+    /// A file of a repository as a channel that the path names shows it.
+    fn in_channel(
+        &self,
+        name: &str,
+        channel: &str,
+        path: RepoPath,
+        query: Option<&str>,
+    ) -> Result<Local, Refusal> {
+        let repository =
+            self.repositories.by_name(name).ok_or_else(|| Refusal::UnknownPath { first: name.into() })?;
+        let known = channel.parse().ok().filter(|channel| match channel {
+            Channel::Named(name) => self.channels.contains(name),
+            Channel::Live | Channel::At(_) => true,
         });
-        let unknown = || Refusal::UnknownPath { first: name.into() };
+        let channel = known.ok_or_else(|| Refusal::UnknownChannel { name: channel.into() })?;
+        Ok(Local::Resource(Resource::new(Arc::clone(repository), path, query), Some(channel)))
+    }
+
+    /// `/mirrors.txt` is the list of the first apt repository, `/mirrors/<repo>.txt` that of each: in one
+    /// list apt takes every line for a copy of the same repository. (Not `/mirrors.txt/<repo>`: apt takes a
+    /// list that it knows for the list of everything below its name.)
+    fn mirror_list(&self, name: Option<&str>) -> Result<Route, Refusal> {
+        let mut lists = self.repositories.list().iter().filter(|repository| {
+            repository.config.kind == Kind::Apt && name.is_none_or(|name| &**repository.name() == name)
+        });
+        let unknown = || Refusal::UnknownPath { first: name.unwrap_or("mirrors.txt").into() };
         lists.next().map(|repository| Route::MirrorList(Arc::clone(repository))).ok_or_else(unknown)
     }
 
@@ -169,7 +249,8 @@ impl Router {
     }
 
     fn tunnel(&self, uri: &Uri) -> Result<Route, Refusal> {
-        let authority = uri.authority().ok_or(Refusal::Scheme)?;
+        let bare = uri.scheme().is_none() && uri.path_and_query().is_none();
+        let authority = uri.authority().filter(|_| bare).ok_or(Refusal::Scheme)?;
         // A CONNECT target always names its port (RFC 9112 §3.2.3).
         let (host, port) = parse_authority(authority.as_str(), 0).map_err(Refusal::Target)?;
         let allowed = (port == 443 && self.repositories.knows_host(&host))
@@ -180,7 +261,8 @@ impl Router {
 
 enum Local {
     Page(Route),
-    Resource(Resource),
+    /// With the channel, where the path names one.
+    Resource(Resource, Option<Channel>),
 }
 
 /// HTTP/1.1 requests have exactly one `Host`, and it is a host (RFC 9112 §3.2).

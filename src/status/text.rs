@@ -168,7 +168,7 @@ fn requests_in_words(requests: &Requests) -> String {
         (requests.revalidated, "confirmed by upstream"),
         (requests.miss, "fetched"),
         (requests.stale, "kept copies, unconfirmed"),
-        (requests.passed, "passed through"),
+        (requests.passed, "past the store"),
         (requests.error, "refused or failed"),
     ];
     let mut words = requests.all().to_string();
@@ -192,8 +192,17 @@ fn write_pairs(f: &mut fmt::Formatter<'_>, pairs: &[(&str, String)]) -> fmt::Res
     Ok(())
 }
 
+/// Rows as a table for a terminal, the first one its head.
+#[must_use]
+pub fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let mut table = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_table(&mut table, rows);
+    table
+}
+
 /// Columns as wide as their widest cell; the last one is not padded.
-fn write_table<const N: usize>(f: &mut fmt::Formatter<'_>, rows: &[[String; N]]) -> fmt::Result {
+fn write_table<const N: usize>(f: &mut impl fmt::Write, rows: &[[String; N]]) -> fmt::Result {
     let mut widths = [0; N];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {

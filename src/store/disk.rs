@@ -2,7 +2,7 @@
 //! n-th operation.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
@@ -20,6 +20,9 @@ pub(super) trait Disk: Send + Sync {
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
     /// Gives a file another name, unless that name is taken (`AlreadyExists`).
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Gives a file a second name, unless that name is taken (`AlreadyExists`). Where files cannot have
+    /// two names it is renamed.
+    fn link_new(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Gives a file another name, in place of whatever had it.
     fn rename_over(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Bytes free for this user on the file system of `folder`.
@@ -52,11 +55,20 @@ impl Disk for Real {
             // writer names objects, so looking first is no race.
             Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
                 if to.try_exists()? {
-                    return Err(io::ErrorKind::AlreadyExists.into());
+                    return Err(ErrorKind::AlreadyExists.into());
                 }
                 std::fs::rename(from, to)
             }
             other => Ok(other?),
+        }
+    }
+
+    fn link_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        match std::fs::hard_link(from, to) {
+            Err(error) if !matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::NotFound) => {
+                self.rename_new(from, to)
+            }
+            other => other,
         }
     }
 

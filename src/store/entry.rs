@@ -1,6 +1,7 @@
 //! What the catalog says about a published path, and handles to the bytes.
 
 use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 
 use crate::digest::Digest;
@@ -47,6 +48,15 @@ pub struct Blob {
     pub size: u64,
     /// Its name.
     pub digest: Digest,
+}
+
+impl Blob {
+    /// Whether the object was evicted or set aside since it was opened. One question to the kernel about
+    /// an open file.
+    #[must_use]
+    pub fn is_unlinked(&self) -> bool {
+        self.file.metadata().is_ok_and(|found| found.nlink() == 0)
+    }
 }
 
 /// What must be known to resume an unfinished transfer.

@@ -5,7 +5,7 @@
 //! writer's batches, and a little more goes than is needed, so that a full store does not evict for
 //! every single object.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,8 @@ use rusqlite::Connection;
 use super::layout::unlink;
 use super::shared::{Reply, Shared};
 use super::transaction::commit;
-use super::{Error, catalog};
+use super::{EntryKey, Error, catalog};
+use crate::digest::Digest;
 
 /// Most objects in one transaction.
 const PIECE: usize = 256;
@@ -133,16 +134,19 @@ impl Evictions {
             if goal.need == 0 {
                 return Ok(Some(true));
             }
-            // Evicting all that may go would not be enough: then it is better kept.
-            let (bytes, held) = (&shared.counts.bytes, &shared.counts.held);
-            if goal.need > bytes.load(Ordering::Relaxed).saturating_sub(held.load(Ordering::Relaxed)) {
+            // Emptying the store would not be enough: then it is better kept.
+            if goal.need > shared.evictable() {
                 self.despair(shared);
                 return Ok(Some(false));
+            }
+            let objects = shared.counts.bytes.load(Ordering::Relaxed);
+            if goal.need > objects {
+                eviction.freed = abandon_parked(shared, connection, goal.need - objects);
             }
             eviction.goal = Some(goal);
         }
         let Some(goal) = &eviction.goal else { return Ok(Some(false)) };
-        let freed = evict_some(shared, connection, goal.enough - eviction.freed)?;
+        let freed = evict_some(shared, connection, goal.enough.saturating_sub(eviction.freed))?;
         eviction.freed += freed;
         if freed == 0 || eviction.freed >= goal.enough {
             return Ok(Some(eviction.freed >= goal.need));
@@ -179,17 +183,75 @@ impl Evictions {
     }
 }
 
+/// Removes broken transfers that wait to be resumed, the oldest first, until `bytes` are free; how many
+/// bytes went. A row that cannot be removed names a file that is not there, which the next start forgets.
+fn abandon_parked(shared: &Shared, connection: &mut Connection, bytes: u64) -> u64 {
+    let mut freed = 0;
+    let mut names = Vec::new();
+    while freed < bytes {
+        let oldest = shared.partials().take_oldest();
+        let Some(parked) = oldest else { break };
+        unlink(&shared.layout.part(&parked.name));
+        shared.counts.unfinished.fetch_sub(parked.length, Ordering::Relaxed);
+        freed += parked.length;
+        names.push(parked.name);
+    }
+    let forgotten = commit(shared, connection, |transaction, _| {
+        names.iter().try_for_each(|name| catalog::remove_partial(transaction, name))
+    });
+    if let Err(error) = forgotten {
+        let error: &dyn std::error::Error = &error;
+        tracing::warn!(error, "could not forget unfinished transfers that made room");
+    }
+    freed
+}
+
+/// What one piece of an eviction took.
+struct Evicted {
+    objects: Vec<(Digest, u64)>,
+    keys: Vec<EntryKey>,
+}
+
 /// Evicts the coldest objects until `bytes` are free, at most [`PIECE`] of them; how many bytes went.
 fn evict_some(shared: &Shared, connection: &mut Connection, bytes: u64) -> Result<u64, Error> {
     let uses = shared.touches().due(true);
+    let evicted = match forget_coldest(shared, connection, &uses, bytes) {
+        // A disk so full that the catalog cannot even note what goes. Files first, this once: a crash now
+        // leaves rows without files, which are misses.
+        Err(error) if error.is_full() => {
+            unlink_coldest(shared, connection, &uses, bytes)?;
+            forget_coldest(shared, connection, &uses, bytes)
+        }
+        other => other,
+    }?;
+    {
+        let mut touches = shared.touches();
+        touches.written(&uses);
+        for (digest, _) in &evicted.objects {
+            touches.forget(digest);
+        }
+    }
+    for (digest, _) in &evicted.objects {
+        unlink(&shared.layout.object(digest));
+    }
+    shared.tell_evicted(&evicted.keys);
+    Ok(evicted.objects.iter().map(|(_, size)| size).sum())
+}
+
+/// Removes the rows of the coldest objects, durably.
+fn forget_coldest(
+    shared: &Shared,
+    connection: &mut Connection,
+    uses: &[(Digest, i64)],
+    bytes: u64,
+) -> Result<Evicted, Error> {
     let now = shared.clock.unix();
-    let (objects, keys) = commit(shared, connection, |transaction, totals| {
-        for (digest, used) in &uses {
+    commit(shared, connection, |transaction, totals| {
+        for (digest, used) in uses {
             catalog::touch(transaction, digest, *used)?;
         }
         let mut freed = 0;
-        let mut objects = Vec::new();
-        let mut keys = Vec::new();
+        let mut evicted = Evicted { objects: Vec::new(), keys: Vec::new() };
         let mut candidates = catalog::coldest(transaction, now - SAFE, PIECE)?;
         if candidates.is_empty() {
             candidates = catalog::misdated(transaction, now + FUTURE, PIECE)?;
@@ -198,23 +260,35 @@ fn evict_some(shared: &Shared, connection: &mut Connection, bytes: u64) -> Resul
             if freed >= bytes {
                 break;
             }
-            keys.extend(catalog::remove_object(transaction, &digest, size, totals)?);
+            evicted.keys.extend(catalog::remove_object(transaction, &digest, size, totals)?);
             totals.evicted += size.cast_signed();
             freed += size;
-            objects.push((digest, size));
+            evicted.objects.push((digest, size));
         }
-        Ok((objects, keys))
-    })?;
-    {
-        let mut touches = shared.touches();
-        touches.written(&uses);
-        for (digest, _) in &objects {
-            touches.forget(digest);
+        Ok(evicted)
+    })
+}
+
+/// Removes the files of the coldest objects, and nothing else. Those with uses that the catalog has not
+/// heard of yet are left out.
+fn unlink_coldest(
+    shared: &Shared,
+    connection: &Connection,
+    uses: &[(Digest, i64)],
+    bytes: u64,
+) -> Result<(), Error> {
+    let in_use: HashSet<&Digest> = uses.iter().map(|(digest, _)| digest).collect();
+    let candidates = catalog::coldest(connection, shared.clock.unix() - SAFE, PIECE)
+        .map_err(|error| Error::catalog("read", &shared.layout.catalog, error))?;
+    let mut freed = 0;
+    for (digest, size) in candidates {
+        if freed >= bytes {
+            break;
+        }
+        if !in_use.contains(&digest) {
+            unlink(&shared.layout.object(&digest));
+            freed += size;
         }
     }
-    for (digest, _) in &objects {
-        unlink(&shared.layout.object(digest));
-    }
-    shared.tell_evicted(&keys);
-    Ok(objects.iter().map(|(_, size)| size).sum())
+    Ok(())
 }

@@ -63,6 +63,7 @@ mod tables;
 mod touches;
 mod transaction;
 mod usage;
+mod verified;
 mod working_set;
 mod writer;
 
@@ -255,6 +256,8 @@ impl Store {
             staged = blocking(move || staged.flush().map(|()| staged)).await?;
         }
         let permit = self.permit().await?;
+        // Hashed while it came. Noted before anybody can find it, so that nobody hashes it once more.
+        self.note_verified(&digest);
         self.inner
             .handle
             .ask_async(|reply| {

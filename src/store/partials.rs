@@ -55,6 +55,16 @@ impl Partials {
         Some(parked)
     }
 
+    /// Bytes of all parked transfers.
+    pub(super) fn parked_bytes(&self) -> u64 {
+        self.parked.iter().map(|parked| parked.length).sum()
+    }
+
+    /// Takes the oldest parked transfer away, to remove it.
+    pub(super) fn take_oldest(&mut self) -> Option<Parked> {
+        self.parked.pop_front()
+    }
+
     /// Whether the file is nobody's.
     pub(super) fn is_garbage(&self, name: &str) -> bool {
         !self.live.contains(name) && !self.parked.iter().any(|parked| parked.name == name)

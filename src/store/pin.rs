@@ -69,6 +69,52 @@ impl Store {
         .await
     }
 
+    /// Points a channel back at what it pointed at before its last change, all suites at once, and
+    /// remembers when that was. Once more undoes it. Gives what changed; nothing when there was no
+    /// change to undo.
+    ///
+    /// # Errors
+    /// When the catalog cannot be written.
+    pub async fn roll_back(&self, channel: &str) -> Result<Vec<Pin>, Error> {
+        let channel = channel.to_owned();
+        self.change(move |transaction, _, now| {
+            let differ = "channel = ?1 AND previous IS NOT NULL AND previous <> generation";
+            let back: Vec<Pin> = transaction
+                .prepare_cached(&format!(
+                    "SELECT channel, repo, suite, previous, ?2 FROM pin WHERE {differ} ORDER BY repo, suite"
+                ))?
+                .query_map(params![channel, now], |row| pin(row))?
+                .collect::<SqlResult<_>>()?;
+            if back.is_empty() {
+                return Ok(Ok(back));
+            }
+            transaction
+                .prepare_cached(
+                    "UPDATE pin SET generation = previous, previous = generation, previous_since = since, \
+                     since = CASE WHEN previous = generation THEN since ELSE ?2 END WHERE channel = ?1 AND previous IS NOT NULL",
+                )?
+                .execute(params![channel, now])?;
+            transaction
+                .prepare_cached("INSERT OR REPLACE INTO rollback VALUES (?1, ?2)")?
+                .execute(params![channel, now])?;
+            Ok(Ok(back))
+        })
+        .await
+    }
+
+    /// When each channel was last rolled back, in unix seconds. Blocking.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub fn rollbacks(&self) -> Result<Vec<(Arc<str>, i64)>, Error> {
+        self.shared().readers.read("list the channels that were rolled back", |connection| {
+            connection
+                .prepare_cached("SELECT channel, at FROM rollback ORDER BY channel")?
+                .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect()
+        })
+    }
+
     /// Forgets a channel, and what it could be rolled back to. No error when there was none.
     ///
     /// # Errors

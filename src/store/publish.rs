@@ -3,6 +3,10 @@
 //! The order is the promise: bytes flushed, then named, then the names flushed; only what came through
 //! all three may be entered in the catalog. A file that got its name but no row (a crash, an error
 //! further on) is garbage which the next publication of the same object replaces.
+//!
+//! A file that a later start would resume keeps its name in `partial/` beside the new one until its rows
+//! are durable. Whenever the process dies, one of the two finds it: a large download is not fetched again
+//! because the end came between its last byte and its commit.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{DirBuilder, File, Permissions};
@@ -91,7 +95,11 @@ fn name(
     let (from, digest) = (publication.staged.path(), &publication.digest);
     let to = shared.layout.object(digest);
     let failed = |error| Error::io("rename a finished file to", &to, error);
-    match shared.disk.rename_new(from, &to) {
+    let give_name = || match publication.staged.row() {
+        Some(_) => shared.disk.link_new(from, &to),
+        None => shared.disk.rename_new(from, &to),
+    };
+    match give_name() {
         Ok(()) => Ok(Named::Ours),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             let known = seen.contains(digest)
@@ -117,7 +125,7 @@ fn name(
                 .create(&folder)
                 .and_then(|()| shared.disk.sync_folder(&shared.layout.objects))
                 .map_err(|error| Error::io("make the folder", &folder, error))?;
-            shared.disk.rename_new(from, &to).map_err(failed)?;
+            give_name().map_err(failed)?;
             Ok(Named::Ours)
         }
         Err(error) => Err(failed(error)),

@@ -15,7 +15,7 @@ use super::Error;
 /// bytes instead of 64 digits. `entry_object` finds the names of an object that goes;
 /// `object_use` is the order in which objects go, without those that are held. `totals` spares counting
 /// at start. `generation_current` allows a suite one current generation.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE object (
         digest    BLOB    NOT NULL PRIMARY KEY,
@@ -120,6 +120,12 @@ const MIGRATIONS: [&str; 2] = [
         PRIMARY KEY (channel, repo, suite)
     ) STRICT, WITHOUT ROWID;
 ",
+    "
+    CREATE TABLE rollback (
+        channel TEXT    NOT NULL PRIMARY KEY,
+        at      INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// The one connection that writes. Commits are durable when they return.
@@ -187,6 +193,6 @@ mod tests {
         let path = folder.path().join("catalog.sqlite");
         open_writer(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
         let error = open_writer(&path).unwrap_err();
-        assert!(matches!(error, Error::Newer { ref found, known: 2, .. } if found == "99"), "{error}");
+        assert!(matches!(error, Error::Newer { ref found, known: 3, .. } if found == "99"), "{error}");
     }
 }

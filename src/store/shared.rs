@@ -10,6 +10,7 @@ use super::layout::{Layout, random};
 use super::partials::Partials;
 use super::readers::Readers;
 use super::touches::Touches;
+use super::verified::Verified;
 use super::working_set::Notes;
 use super::writer::Command;
 use super::{Config, EntryKey, Error};
@@ -35,6 +36,7 @@ pub(super) struct Shared {
     pub(super) session: String,
     touches: Mutex<Touches>,
     notes: Mutex<Notes>,
+    verified: Mutex<Verified>,
     partials: Mutex<Partials>,
     hooks: Mutex<Vec<EvictHook>>,
     /// Held until the store is closed.
@@ -107,6 +109,7 @@ impl Shared {
             counts: Counts::default(),
             session,
             touches: Mutex::default(),
+            verified: Mutex::default(),
             notes: Mutex::default(),
             partials: Mutex::default(),
             hooks: Mutex::default(),
@@ -120,6 +123,10 @@ impl Shared {
         if let Err(error) = self.lock.unlock() {
             tracing::warn!(%error, "could not give the store's lock back; it goes with this process");
         }
+    }
+
+    pub(super) fn verified(&self) -> MutexGuard<'_, Verified> {
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn touches(&self) -> MutexGuard<'_, Touches> {
@@ -159,6 +166,13 @@ impl Shared {
         self.disk
             .free(&self.root)
             .map_err(|error| Error::io("ask for the free space of", &self.layout.root, error))
+    }
+
+    /// Bytes that could be freed at the most: objects, and transfers that nobody has resumed yet.
+    pub(super) fn evictable(&self) -> u64 {
+        let (bytes, held) = (&self.counts.bytes, &self.counts.held);
+        let stored = bytes.load(Ordering::Relaxed).saturating_sub(held.load(Ordering::Relaxed));
+        stored.saturating_add(self.partials().parked_bytes())
     }
 
     /// What would have to go before `extra` more bytes fit.

@@ -1,9 +1,9 @@
 //! An object that is not finished: a file in `partial/` that one writer appends to and that any
 //! number of followers may read behind it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -45,7 +45,7 @@ enum End {
     Left,
     /// Removed, whatever was said before.
     Discarded,
-    /// It has another name by now.
+    /// It has another name by now, beside the first one if it was described.
     Published,
 }
 
@@ -80,6 +80,9 @@ impl Staged {
         loop {
             let Some(parked) = handle.shared.partials().resume(key) else { return Ok(None) };
             let path = handle.shared.layout.part(&parked.name);
+            // It is read-only where the end came in the middle of publishing. If that cannot be changed,
+            // opening says why.
+            let _ = std::fs::set_permissions(&path, Permissions::from_mode(0o640));
             let file = match OpenOptions::new().read(true).write(true).open(&path) {
                 Ok(file) => file,
                 Err(error) => {
@@ -134,8 +137,16 @@ impl Staged {
     /// # Errors
     /// Whatever the operating system says. When the disk or a quota is full, objects are evicted once;
     /// if that did not help, the error's [`Error::is_full`] is true. All bytes counted by
-    /// [`Staged::written`] are in the file in any case.
+    /// [`Staged::written`] are in the file in any case. Full is also a store whose limits no eviction could
+    /// keep any more: a body that did not say how long it is must not take the disk from everyone else.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let size = self.written.saturating_add(bytes.len() as u64);
+        if let Some(limit) = self.handle.shared.limit.filter(|limit| size > *limit) {
+            return Err(Error::TooLarge { size, limit });
+        }
+        if size / LOOK_EVERY != self.written / LOOK_EVERY {
+            self.look_for_room()?;
+        }
         let mut rest = bytes;
         let mut relieved = false;
         while !rest.is_empty() {
@@ -162,12 +173,23 @@ impl Staged {
 
     fn took(&mut self, bytes: &[u8]) {
         self.hasher.update(bytes);
-        let before = self.written / LOOK_EVERY;
         self.written += bytes.len() as u64;
         self.handle.shared.counts.unfinished.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        if self.written / LOOK_EVERY != before {
+    }
+
+    /// Has objects evicted if the limits are exceeded, without waiting for it; an error if even an empty
+    /// store would exceed them.
+    fn look_for_room(&self) -> Result<(), Error> {
+        let shared = &self.handle.shared;
+        let short = shared.shortage(0)?.bytes();
+        if short > 0 {
             self.handle.tell(Command::Tidy);
         }
+        if short > shared.evictable() {
+            shared.counts.full.store(true, Ordering::Relaxed);
+            return Err(Error::io("write", &self.path, io::Error::from(ErrorKind::StorageFull)));
+        }
+        Ok(())
     }
 
     /// Asks for room on a full disk; whether anything was freed.
@@ -257,11 +279,12 @@ impl Drop for Staged {
             }
             return;
         }
-        if self.end != End::Published {
+        let published = self.end == End::Published;
+        if !published || self.meta.is_some() {
             unlink(&self.path);
-            if self.meta.is_some() {
-                self.handle.tell(Command::Write(Write::Forget { name: self.name.clone() }));
-            }
+        }
+        if !published && self.meta.is_some() {
+            self.handle.tell(Command::Write(Write::Forget { name: self.name.clone() }));
         }
         shared.partials().end(&self.name);
         shared.counts.unfinished.fetch_sub(self.written, Ordering::Relaxed);

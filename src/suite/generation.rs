@@ -1,8 +1,11 @@
 //! One verified state of a suite.
 
+use std::collections::HashSet;
+
 use crate::digest::Digest;
 use crate::repo::apt::by_hash;
 use crate::repo::apt::checksum::Checksum;
+use crate::repo::apt::index::IndexKind;
 use crate::repo::apt::release::{Listed, Release};
 use crate::repo::apt::table::Expected;
 use crate::store;
@@ -14,6 +17,8 @@ pub struct Generation {
     pub row: store::Generation,
     /// What was signed.
     pub release: Release,
+    /// The listed files that list further files themselves.
+    indices: HashSet<Digest>,
 }
 
 /// The files that announce a suite, directly in its folder.
@@ -41,6 +46,30 @@ impl Form {
 }
 
 impl Generation {
+    /// Puts a row of the catalog and its release file together.
+    #[must_use]
+    pub fn new(row: store::Generation, release: Release) -> Self {
+        let indices = release
+            .files()
+            .iter()
+            .filter(|listed| IndexKind::of(listed.path.as_str()).is_some())
+            .filter_map(|listed| listed.checksum().sha256())
+            .collect();
+        Self { row, release, indices }
+    }
+
+    /// Whether it lists this file, and the file lists others in its turn.
+    #[must_use]
+    pub fn has_index(&self, digest: &Digest) -> bool {
+        self.indices.contains(digest)
+    }
+
+    /// The listed file of this hash.
+    #[must_use]
+    pub fn listed_as(&self, digest: &Digest) -> Option<&Listed> {
+        self.release.files().iter().find(|listed| listed.checksum().sha256() == Some(*digest))
+    }
+
     /// The object of one form of the release file, if upstream published it in that form.
     #[must_use]
     pub const fn object(&self, form: Form) -> Option<Digest> {

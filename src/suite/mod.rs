@@ -10,11 +10,15 @@
 //! Everything here can be rebuilt from the store; nothing here is durable.
 
 mod channel;
+mod facts;
 mod generation;
 mod resolve;
 mod view;
 
 pub use channel::{Channel, Config as ChannelConfig, InvalidChannel};
+pub use facts::{
+    ChannelFacts, GenerationFacts, Moved, MovedSuite, RefreshFacts, ShownFacts, SuiteDetail, SuiteFacts,
+};
 pub use generation::{Form, Generation};
 pub use resolve::{Known, Resolution, known_index};
-pub use view::{Suite, Suites, View};
+pub use view::{Finding, Pinned, Suite, Suites, View};

@@ -2,10 +2,10 @@
 
 use super::channel::Channel;
 use super::generation::{Form, Generation};
-use super::view::View;
+use super::view::{Finding, View};
 use crate::digest::Digest;
 use crate::repo::apt::by_hash;
-use crate::repo::apt::release::Listed;
+use crate::repo::apt::release::{Listed, Release};
 use crate::repo::apt::table::Expected;
 use crate::repo::{Kind, PathClass, Resource, Trust};
 use crate::repo_path::RepoPath;
@@ -40,6 +40,8 @@ pub struct Known {
     pub places: Vec<RepoPath>,
     /// For an index: the suite's folder and the plain path below it.
     pub index: Option<(RepoPath, RepoPath)>,
+    /// `Date` of the generation that lists them, in seconds since 1970.
+    pub date: Option<i64>,
 }
 
 impl View {
@@ -57,7 +59,7 @@ impl View {
             PathClass::Immutable if by_hash::parse(resource.path.as_str()).is_some() => {
                 self.index(&resource.path, channel)
             }
-            PathClass::Immutable => self.package(&resource.path),
+            PathClass::Immutable => self.package(&resource.path, channel),
         }
     }
 
@@ -95,29 +97,29 @@ impl View {
             .find_map(|generation| generation.find(below.as_str()).map(|listed| (generation, listed)));
         if let Some((generation, listed)) = found {
             let Ok(folder) = RepoPath::from_decoded(folder) else { return Resolution::Unlisted };
-            let by_hash = generation.release.acquire_by_hash;
-            return Resolution::Known(known_index(&folder, by_hash, listed));
+            return Resolution::Known(known_index(&folder, &generation.release, listed));
         }
-        self.package(path)
+        self.package(path, channel)
     }
 
-    fn package(&self, path: &RepoPath) -> Resolution {
-        match self.listed(path) {
-            Some(expected) => Resolution::Known(Known { expected, places: vec![path.clone()], index: None }),
-            None => Resolution::Unlisted,
-        }
+    fn package(&self, path: &RepoPath, channel: &Channel) -> Resolution {
+        let Some(Finding { expected, index }) = self.listed(path, channel) else {
+            return Resolution::Unlisted;
+        };
+        let date = self.lister(channel, &index).and_then(|generation| generation.release.date);
+        Resolution::Known(Known { expected, places: vec![path.clone()], index: None, date })
     }
 }
 
 /// A file that the release file of the suite in `folder` lists, with the places where upstream publishes
 /// it: under its hash too, if the release file says so.
 #[must_use]
-pub fn known_index(folder: &RepoPath, by_hash: bool, listed: &Listed) -> Known {
+pub fn known_index(folder: &RepoPath, release: &Release, listed: &Listed) -> Known {
     let mut places = Vec::with_capacity(2);
-    if by_hash {
+    if release.acquire_by_hash {
         places.push(folder.child(&by_hash::path_of(listed)));
     }
     places.push(folder.child(listed.path.as_str()));
     let index = Some((folder.clone(), listed.path.clone()));
-    Known { expected: Generation::expected(listed), places, index }
+    Known { expected: Generation::expected(listed), places, index, date: release.date }
 }

@@ -1,6 +1,6 @@
 //! The state of a repository's suites as requests see it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -22,10 +22,33 @@ pub struct Suites {
 #[derive(Debug, Clone, Default)]
 pub struct View {
     suites: HashMap<Arc<str>, Suite>,
-    /// What the indices of an archive list, by the archive's root; those of current generations first.
+    /// What the indices of an archive list, by the archive's root; what was read last comes first.
     tables: HashMap<Arc<str>, Vec<Listing>>,
     /// What each channel shows of each suite.
-    pinned: HashMap<(Arc<str>, Arc<str>), Arc<Generation>>,
+    pinned: HashMap<(Arc<str>, Arc<str>), Pinned>,
+    /// The tables of the generations that a channel shows, by the archive's root; `None` is `live`. It
+    /// follows from the rest.
+    shown: HashMap<Option<Arc<str>>, HashMap<Arc<str>, Vec<Listing>>>,
+    /// The rest has changed since [`View::shown`] was made.
+    changed: bool,
+}
+
+/// What a channel points at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pinned {
+    /// The generation's number.
+    pub generation: i64,
+    /// Since when, in seconds since 1970.
+    pub since: i64,
+}
+
+/// What an index says about a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Finding {
+    /// What the bytes must be.
+    pub expected: Expected,
+    /// The index that says so.
+    pub index: Digest,
 }
 
 /// A suite that somebody here has asked for.
@@ -65,6 +88,7 @@ impl Suites {
         self.views[repository].rcu(|view| {
             let mut next = View::clone(view);
             change(&mut next);
+            next.arrange();
             next
         });
     }
@@ -105,9 +129,9 @@ impl View {
         let suite = self.suites.get(folder)?;
         let shown = match channel {
             Channel::Live => None,
-            Channel::Named(name) => {
-                self.pinned.get(&(Arc::clone(name), Arc::clone(&suite.current.row.suite)))
-            }
+            Channel::Named(name) => self
+                .pinned(name, &suite.current.row.suite)
+                .and_then(|pinned| self.generation(folder, pinned.generation)),
             Channel::At(time) => {
                 let mut newest_first = std::iter::once(&suite.current).chain(&suite.older);
                 newest_first.find(|generation| generation.row.created_at <= *time).or(suite.older.last())
@@ -116,14 +140,68 @@ impl View {
         Some(shown.unwrap_or(&suite.current))
     }
 
-    /// What some index of the archive lists for a path. Of several answers the newest counts.
+    /// What an index of the archive lists for a path. Those of the generations that `channel` shows count
+    /// before all others: a vendor may have replaced a file under its name. Of several others, the one that
+    /// was read last counts.
     #[must_use]
-    pub fn listed(&self, path: &RepoPath) -> Option<Expected> {
+    pub fn listed(&self, path: &RepoPath, channel: &Channel) -> Option<Finding> {
         folders(path.as_str()).rev().find_map(|root| {
-            let listings = self.tables.get(root)?;
             let below = path.below(root)?;
-            listings.iter().find_map(|listing| listing.table.find(below.as_str()).next())
+            let all = self.tables.get(root)?;
+            let find = |listing: &Listing| {
+                let expected = listing.table.find(below.as_str()).next()?;
+                Some(Finding { expected, index: listing.index })
+            };
+            let ready = match channel {
+                Channel::Live => self.shown.get(&None),
+                Channel::Named(name) => {
+                    self.shown.get(&Some(Arc::clone(name))).or_else(|| self.shown.get(&None))
+                }
+                // Rare enough to be looked for each time.
+                Channel::At(_) => None,
+            };
+            match ready {
+                Some(shown) => shown.get(root).and_then(|listings| listings.iter().find_map(find)),
+                None => self.shown_of(channel, all).iter().find_map(find),
+            }
+            .or_else(|| all.iter().find_map(find))
         })
+    }
+
+    /// The generation that lists an index: the one that `channel` shows, or else the newest of any.
+    #[must_use]
+    pub fn lister(&self, channel: &Channel, index: &Digest) -> Option<&Arc<Generation>> {
+        let shown = self.suites.keys().filter_map(|folder| self.shown(channel, folder));
+        let current = self.suites.values().map(|suite| &suite.current);
+        let older = self.suites.values().flat_map(|suite| &suite.older);
+        shown.chain(current).chain(older).find(|generation| generation.has_index(index))
+    }
+
+    /// Those of the listings that belong to generations which `channel` shows.
+    fn shown_of(&self, channel: &Channel, listings: &[Listing]) -> Vec<Listing> {
+        let shown: Vec<_> = self.suites.keys().filter_map(|folder| self.shown(channel, folder)).collect();
+        let wanted = |listing: &&Listing| shown.iter().any(|generation| generation.has_index(&listing.index));
+        listings.iter().filter(wanted).cloned().collect()
+    }
+
+    /// Makes what follows from the rest, after a change.
+    fn arrange(&mut self) {
+        if !std::mem::take(&mut self.changed) {
+            return;
+        }
+        let names: HashSet<_> = self.pinned.keys().map(|(channel, _)| Arc::clone(channel)).collect();
+        let channels = names.into_iter().map(Channel::Named).chain([Channel::Live]);
+        self.shown = channels
+            .map(|channel| {
+                let tables = self
+                    .tables
+                    .iter()
+                    .map(|(root, listings)| (Arc::clone(root), self.shown_of(&channel, listings)))
+                    .collect();
+                let name = if let Channel::Named(name) = channel { Some(name) } else { None };
+                (name, tables)
+            })
+            .collect();
     }
 
     /// Whether any index of the archive at `root` has been read.
@@ -145,13 +223,15 @@ impl View {
             }
         };
         self.suites.insert(folder, Suite { current: generation, older, check });
+        self.changed = true;
     }
 
-    /// Forgets older generations.
-    pub fn drop_older(&mut self, folder: &str, gone: &[i64]) {
-        if let Some(suite) = self.suites.get_mut(folder) {
+    /// Forgets older generations, of whatever suite.
+    pub fn drop_older(&mut self, gone: &[i64]) {
+        for suite in self.suites.values_mut() {
             suite.older.retain(|generation| !gone.contains(&generation.row.id));
         }
+        self.changed = true;
     }
 
     /// Replaces the current generation by the same one with more forms of its release file.
@@ -169,18 +249,25 @@ impl View {
     }
 
     /// Points a channel at a generation, or back at the current one.
-    pub fn set_pin(&mut self, channel: &Arc<str>, suite: &Arc<str>, generation: Option<Arc<Generation>>) {
+    pub fn set_pin(&mut self, channel: &Arc<str>, suite: &Arc<str>, pinned: Option<Pinned>) {
         let key = (Arc::clone(channel), Arc::clone(suite));
-        match generation {
-            Some(generation) => self.pinned.insert(key, generation),
+        match pinned {
+            Some(pinned) => self.pinned.insert(key, pinned),
             None => self.pinned.remove(&key),
         };
+        self.changed = true;
+    }
+
+    /// What a channel points at.
+    #[must_use]
+    pub fn pinned(&self, channel: &Arc<str>, suite: &Arc<str>) -> Option<Pinned> {
+        self.pinned.get(&(Arc::clone(channel), Arc::clone(suite))).copied()
     }
 
     /// Whether any channel shows this generation.
     #[must_use]
     pub fn is_pinned(&self, generation: i64) -> bool {
-        self.pinned.values().any(|pinned| pinned.row.id == generation)
+        self.pinned.values().any(|pinned| pinned.generation == generation)
     }
 
     /// Whether the table of this index is here.
@@ -193,14 +280,22 @@ impl View {
     pub fn add_table(&mut self, root: &Arc<str>, index: Digest, table: Arc<Table>) {
         if !self.has_table(root, &index) {
             self.tables.entry(Arc::clone(root)).or_default().insert(0, Listing { index, table });
+            self.changed = true;
         }
     }
 
-    /// Forgets the tables of indices that `needed` does not want any more.
-    pub fn retain_tables(&mut self, needed: impl Fn(&Digest) -> bool) {
+    /// Forgets the tables of indices that no generation here lists.
+    pub fn drop_tables(&mut self) {
+        let suites = &self.suites;
+        let listed = |listing: &Listing| {
+            let mut all =
+                suites.values().flat_map(|suite| std::iter::once(&suite.current).chain(&suite.older));
+            all.any(|generation| generation.has_index(&listing.index))
+        };
         for listings in self.tables.values_mut() {
-            listings.retain(|listing| needed(&listing.index));
+            listings.retain(listed);
         }
+        self.changed = true;
     }
 }
 

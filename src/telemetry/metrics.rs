@@ -6,7 +6,8 @@
 //! locked table. What somebody else already knows (the store's size, the health of upstreams) is taken
 //! from a [`Status`] at the moment of the scrape.
 //!
-//! Labels are small closed sets: repositories and upstreams as configured, and words of enums. A name
+//! Labels are small closed sets: repositories and upstreams as configured, suites that their publishers
+//! signed, and words of enums. A name
 //! that is not configured counts under repository `-`.
 
 use std::collections::HashMap;
@@ -77,6 +78,8 @@ struct Scraped {
     store_limit: Limit,
     evicted: Counter<u64, AtomicU64>,
     upstream_up: Family<Labels<2>, Gauge>,
+    suite_age: Family<Labels<2>, Gauge>,
+    suite_pending: Family<Labels<2>, Gauge>,
 }
 
 impl Metrics {
@@ -319,6 +322,8 @@ impl Scraped {
             store_limit: Limit::default(),
             evicted: Counter::default(),
             upstream_up: Family::default(),
+            suite_age: Family::default(),
+            suite_pending: Family::default(),
         };
         registry.register_with_unit(
             "store",
@@ -344,6 +349,17 @@ impl Scraped {
             "1 while an upstream answers, 0 while it rests after failures",
             scraped.upstream_up.clone(),
         );
+        registry.register_with_unit(
+            "suite_age",
+            "Time since upstream last confirmed a suite",
+            Unit::Seconds,
+            scraped.suite_age.clone(),
+        );
+        registry.register(
+            "suite_generation_pending",
+            "1 while upstream's newest state of a suite cannot become current",
+            scraped.suite_pending.clone(),
+        );
         scraped
     }
 
@@ -360,6 +376,11 @@ impl Scraped {
                 let labels = [("repo", Arc::from(&*repo.name)), ("upstream", Arc::from(&*upstream.url))];
                 self.upstream_up.get_or_create(&labels).set(i64::from(upstream.healthy));
             }
+        }
+        for suite in &status.suites {
+            let labels = [("repo", Arc::from(&*suite.repo)), ("suite", Arc::from(&*suite.suite))];
+            self.suite_age.get_or_create(&labels).set(signed(suite.age_seconds));
+            self.suite_pending.get_or_create(&labels).set(i64::from(suite.problem.is_some()));
         }
     }
 }
@@ -463,6 +484,8 @@ mod tests {
             "lumbung_request_seconds_bucket{le=\"0.0025\",outcome=\"hit\"} 1",
             "lumbung_request_seconds_bucket{le=\"+Inf\",outcome=\"hit\"} 1",
             "lumbung_upstream_up{repo=\"ubuntu\",upstream=\"http://archive.ubuntu.com/ubuntu\"} 0",
+            "lumbung_suite_age_seconds{repo=\"ubuntu\",suite=\"dists/noble\"} 120",
+            "lumbung_suite_generation_pending{repo=\"ubuntu\",suite=\"dists/noble\"} 0",
             concat!("lumbung_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
         ] {
             assert_line(&page, line);

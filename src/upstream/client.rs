@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::header::{
     ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
 };
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Version};
 use reqwest::dns::Resolve;
 use tokio::time::timeout;
 use url::Url;
@@ -163,6 +163,9 @@ impl Client {
                     headers: fields.clone(),
                     url: here.url.into(),
                     content_range: framing.range,
+                    delimited: framing.expected.is_some()
+                        || fields.contains_key(TRANSFER_ENCODING)
+                        || response.version() >= Version::HTTP_2,
                     body: Body::new(response, permit, limits),
                 });
             };

@@ -23,6 +23,9 @@ pub struct Response {
     pub url: String,
     /// For a 206, and only then: which part of the object follows.
     pub content_range: Option<ContentRange>,
+    /// Whether the end of the content can be told from a lost connection. Without a length and without
+    /// chunks, the content of HTTP/1 ends with the connection, however that came about (RFC 9112 §6.3).
+    pub delimited: bool,
     /// The content.
     pub body: Body,
 }

@@ -6,6 +6,7 @@ use crate::fragments::{QUICK, apt, repo, warm};
 use crate::support::client::{End, ask, get};
 use crate::support::origin::{Origin, Reply};
 use crate::support::server::TestServer;
+use crate::support::sha256;
 
 const DEB: &str = "/u/pool/main/a/a_1_amd64.deb";
 const NOTES: &str = "/u/notes.txt";
@@ -126,4 +127,19 @@ async fn a_passed_body_that_breaks_does_not_look_whole() {
         let answer = get(server.address(), path, &[]).await;
         assert!(matches!(answer.end, End::Cut(_)), "{:?}", answer.end);
     }
+}
+
+#[tokio::test]
+async fn a_body_that_ends_with_its_connection_is_kept_only_if_its_hash_is_known() {
+    let origin = Origin::start().await;
+    let server = TestServer::start(&apt(&[&origin])).await;
+    let by_hash = format!("/u/dists/noble/main/binary-amd64/by-hash/SHA256/{}", sha256(b"body"));
+    for path in [DEB, NOTES, &by_hash] {
+        origin.route(path, Reply::ok("body").no_length_close());
+        for _ in 0..2 {
+            assert_eq!(get(server.address(), path, &[]).await.text(), "body");
+        }
+    }
+    assert_eq!((origin.requests_to(DEB).len(), origin.requests_to(NOTES).len()), (3, 3));
+    assert_eq!(origin.requests_to(&by_hash).len(), 1);
 }

@@ -3,6 +3,10 @@
 //! One binary for all of it: it is linked once, and what no test uses of the support is found by the compiler.
 
 #![expect(
+    clippy::case_sensitive_file_extension_comparisons,
+    reason = "archives name packages `.deb` and no other way"
+)]
+#![expect(
     clippy::expect_used,
     reason = "what a test cannot do without ends the test, in the support's functions as in the test's own"
 )]
@@ -17,11 +21,16 @@ mod support;
 
 mod auto_apt_proxy;
 mod bounds;
+mod channels;
 mod cli;
+mod crash;
+mod damage;
 mod directs;
+mod eviction;
 mod flights;
 mod fragments;
 mod freshness;
+mod full_disk;
 mod hostile;
 mod outages;
 mod real_apt;
@@ -29,8 +38,11 @@ mod requests;
 mod resumes;
 mod seeing;
 mod sending;
+mod startup;
+mod suites_api;
 mod support_apt;
 mod support_origin;
 mod support_repository;
 mod support_server;
 mod tunnels;
+mod why;

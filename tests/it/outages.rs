@@ -115,6 +115,29 @@ async fn a_new_body_that_never_comes_leaves_the_kept_copy(
 }
 
 #[tokio::test]
+async fn an_upstream_that_stays_silent_is_waited_for_with_patience_once() {
+    let origin = Origin::start().await;
+    let limits = "[upstream]\nidle_timeout = \"50 s\"\npatience = \"100 ms\"\n";
+    let server = TestServer::start(&format!("{limits}{}", apt(&[&origin]))).await;
+    origin.route(IN_RELEASE, Reply::ok("old"));
+    warm(&server, IN_RELEASE).await;
+    server.clock().advance(STALE);
+    let gate = Gate::new();
+    origin.route(IN_RELEASE, Reply::ok("newer").last_modified(day(1)).delay_until(&gate));
+    let began = Instant::now();
+    for _ in 0..3 {
+        let answer = get(server.address(), IN_RELEASE, &[]).await;
+        assert_eq!((answer.text().as_str(), is_unchecked(&answer)), ("old", true));
+    }
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+    assert_eq!(origin.requests().len(), 2);
+    // What comes late is kept all the same.
+    gate.open();
+    settled(&server).await;
+    assert_eq!(get(server.address(), IN_RELEASE, &[]).await.text(), "newer");
+}
+
+#[tokio::test]
 async fn a_short_trouble_is_waited_out() {
     let origin = Origin::start().await;
     let server = TestServer::start(&apt(&[&origin])).await;

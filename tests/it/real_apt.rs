@@ -186,7 +186,7 @@ async fn a_fresh_desktop_does_not_notice_that_upstream_is_down(#[case] form: For
     drop(nginx);
     // What it knows must be on its disk, not in its memory.
     server.restart().await;
-    server.clock().advance(Duration::from_secs(3600));
+    server.clock().advance(Duration::from_hours(1));
     let fresh = form.desktop(&real, &server.url(""));
     fresh.update().await.assert_ok();
     fresh.download(&real.packages()).await.assert_ok();

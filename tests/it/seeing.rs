@@ -88,7 +88,7 @@ async fn status(admin: SocketAddr) -> Value {
 /// Every outcome once or more, in a known order: 10 requests of the repository, 2 of none. Each transfer
 /// ends before the next request, which would join it else.
 async fn series(server: &TestServer, origin: &Origin) -> Metrics {
-    let hour = Duration::from_secs(3600);
+    let hour = Duration::from_hours(1);
     let (address, admin) = (server.address(), server.admin());
     get(address, A, &[]).await;
     Metrics::after(admin, 1).await;
@@ -273,7 +273,7 @@ async fn each_request_leaves_a_line_with_its_facts() {
     let refused = line("GET", "/nowhere/a.deb", &[]).await;
     assert_eq!((&refused["repo"], &refused["status"]), (&"-".into(), &404.into()));
     let page = line("GET", "/", &[]).await;
-    assert_eq!((&page["repo"], &page["status"]), (&"-".into(), &406.into()));
+    assert_eq!(facts(&page), serde_json::json!(["127.0.0.1", "-", 406, "passed", page["bytes"]]));
 }
 
 #[tokio::test]
@@ -286,6 +286,27 @@ async fn a_cut_answer_is_seen_with_what_was_sent_and_why() {
     let line = server.event("the cut", |event| event["message"] == "request" && event["target"] == B).await;
     assert_eq!(line["bytes"], 100_000, "{line}");
     assert!(line["cut"].as_str().is_some_and(|why| why.contains("127.0.0.1")), "{line}");
+}
+
+/// A desktop that looks for a proxy asks for the page at every run of apt: that is no success of the store.
+#[tokio::test]
+async fn pages_count_neither_as_hits_nor_as_saved() {
+    let origin = upstream().await;
+    let server = TestServer::start(&configuration(&origin)).await;
+    for path in ["/", "/client.sh", "/mirrors.txt"] {
+        assert!(!get(server.address(), path, &[]).await.body.is_empty(), "{path}");
+    }
+    let metrics = Metrics::after(server.admin(), 3).await;
+    metrics.assert(&[
+        (r#"lumbung_requests_total{repo="-",outcome="passed"}"#, 3.0),
+        (r#"lumbung_served_bytes_total{repo="-",source="store"}"#, 0.0),
+    ]);
+    let totals = &status(server.admin()).await["totals"];
+    assert_eq!(
+        (&totals["wan_saved"], &totals["hit_ratio_requests"]),
+        (&0.into(), &Value::Null),
+        "{totals:#}"
+    );
 }
 
 /// What may be a secret is in no line of the log at its most talkative.

@@ -7,6 +7,8 @@ use crate::support::gate::Gate;
 use crate::support::noise;
 use crate::support::origin::{DEFAULT_DATE, Origin, Reply};
 
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
 #[tokio::test]
 async fn a_good_answer_is_whole_and_dated() {
     let origin = Origin::start().await;
@@ -44,7 +46,6 @@ async fn ranges_and_conditions_are_honoured_unless_switched_off() {
     origin.route("/plain", Reply::ok("0123456789").no_ranges().no_conditions());
     let date = httpdate::fmt_http_date(std::time::UNIX_EPOCH + Duration::from_secs(DEFAULT_DATE));
     let later = httpdate::fmt_http_date(std::time::UNIX_EPOCH + Duration::from_secs(DEFAULT_DATE + 1));
-    type Headers<'a> = &'a [(&'a str, &'a str)];
     let cases: [(Headers<'_>, u16, &str); 9] = [
         (&[("Range", "bytes=3-5")], 206, "345"),
         (&[("Range", "bytes=7-")], 206, "789"),

@@ -10,9 +10,9 @@ use crate::support::sha256;
 
 /// Whether gpgv accepts these files with this keyring.
 fn gpgv(keyring: &[u8], files: &[&Path]) -> bool {
-    let folder = TempDir::new().unwrap();
+    let folder = TempDir::new().expect("a folder");
     let file = folder.path().join("keyring.gpg");
-    std::fs::write(&file, keyring).unwrap();
+    std::fs::write(&file, keyring).expect("a keyring");
     let output =
         Command::new("gpgv").arg("--keyring").arg(&file).args(files).output().expect("gpgv is installed");
     output.status.success()

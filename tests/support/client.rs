@@ -193,23 +193,19 @@ impl Connection {
         if head.header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
             return self.read_chunks(&mut head.body).await;
         }
-        match head.header("content-length").map(str::parse::<usize>) {
-            Some(length) => {
-                let length = length.map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why))?;
-                self.read_counted(length, &mut head.body).await
-            }
-            None => {
-                let end = loop {
-                    match self.fill().await {
-                        Ok(0) => break Ok(()),
-                        Ok(_) => {}
-                        Err(why) => break Err(why),
-                    }
-                };
-                head.body.extend_from_slice(&self.buffer.split());
-                end
-            }
+        if let Some(length) = head.header("content-length").map(str::parse::<usize>) {
+            let length = length.map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why))?;
+            return self.read_counted(length, &mut head.body).await;
         }
+        let end = loop {
+            match self.fill().await {
+                Ok(0) => break Ok(()),
+                Ok(_) => {}
+                Err(why) => break Err(why),
+            }
+        };
+        head.body.extend_from_slice(&self.buffer.split());
+        end
     }
 
     async fn read_chunks(&mut self, body: &mut Vec<u8>) -> io::Result<()> {

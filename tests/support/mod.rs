@@ -18,7 +18,6 @@ pub mod origin;
 pub mod real_upstream;
 pub mod repository;
 pub mod server;
-// `server` starts Lumbung itself. It joins this list together with the parts that it starts.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -29,7 +28,7 @@ use sha2::{Digest as _, Sha256};
 
 /// How long a test waits for something that must happen before it fails. No test waits this long when all
 /// is well. It counts on tokio's clock: a test that pauses time has no sockets to wait for.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// SHA-256 of `bytes` in lower-case hexadecimal digits.
 pub fn sha256(bytes: &[u8]) -> String {

@@ -8,8 +8,9 @@ use futures_util::StreamExt as _;
 use tokio::sync::watch;
 
 use super::fetch::{Bytes, Found, Published, good};
-use super::judge::judge;
+use super::judge::{Objection, judge};
 use super::{KEPT, USED};
+use crate::cache::events::EventKind;
 use crate::cache::failure::Failure;
 use crate::cache::lookup::Cache;
 use crate::digest::Digest;
@@ -41,7 +42,8 @@ impl Default for Building {
 }
 
 impl Building {
-    fn begin(self: &Arc<Self>) -> Built {
+    /// Has requests for packages wait until what it gives is dropped.
+    pub(in crate::cache) fn begin(self: &Arc<Self>) -> Built {
         self.0.send_modify(|count| *count += 1);
         Built(Arc::clone(self))
     }
@@ -59,7 +61,7 @@ impl Building {
 }
 
 /// One table in the making.
-struct Built(Arc<Building>);
+pub(in crate::cache) struct Built(Arc<Building>);
 
 impl Drop for Built {
     fn drop(&mut self) {
@@ -93,7 +95,8 @@ impl Cache {
         }
         if current.is_some() {
             let problem = failure.to_string();
-            tracing::warn!(repo = %repository.name(), suite = %folder, %problem, "the suite stays as it is");
+            let text = format!("the suite stays as it is: {problem}");
+            self.tell(EventKind::Pending, repository.name(), folder.as_str(), text);
             self.note_check(repository, folder, Some(problem)).await;
         }
         Err(failure)
@@ -125,6 +128,15 @@ impl Cache {
         let now = self.0.parts.clock.unix();
         if let Err(objection) = judge(&release, current.and_then(|current| current.row.date), now) {
             self.0.parts.metrics.verify_failure(repository.name(), "release-date");
+            let kind = match objection {
+                Objection::Older => Some(EventKind::DateBack),
+                Objection::Expired => Some(EventKind::Expired),
+                Objection::Future => None,
+            };
+            if let Some(kind) = kind {
+                let text = format!("the release file of {} was refused: {objection}", published.upstream);
+                self.tell(kind, repository.name(), folder.as_str(), text);
+            }
             return Err(unfit(objection.to_string()));
         }
         let signers = good(&signers);
@@ -135,8 +147,12 @@ impl Cache {
         {
             // Both keys are in the keyring that the administrator chose, so this is news, not an attack.
             self.0.parts.metrics.verify_failure(repository.name(), "signing-key-changed");
-            tracing::warn!(repo = %repository.name(), suite = %folder, before = ?current.row.signers, now = ?signers,
-                "the suite is signed by another key");
+            let text = format!(
+                "the suite is signed by {}, and was by {}",
+                signers.join(", "),
+                current.row.signers.join(", ")
+            );
+            self.tell(EventKind::SigningKeyChanged, repository.name(), folder.as_str(), text);
         }
         self.complete(repository, folder, &release).await?;
         self.adopt(repository, folder, published, text, release, signers).await
@@ -150,11 +166,10 @@ impl Cache {
         release: &Release,
     ) -> Result<(), Failure> {
         let used = self.used(repository, folder).await?;
-        let places = release.acquire_by_hash;
         let wanted = used
             .iter()
             .filter_map(|path| release.find(path))
-            .map(|listed| known_index(folder, places, listed));
+            .map(|listed| known_index(folder, release, listed));
         let mut fetched = futures_util::stream::iter(wanted.collect::<Vec<_>>())
             .map(|known| self.obtain(repository, known))
             .buffer_unordered(AT_ONCE);
@@ -227,9 +242,10 @@ impl Cache {
         let used = self.used(repository, folder).await?;
         let held = used.iter().filter_map(|path| release.find(path)?.checksum().sha256()).collect();
         let row = store.adopt(new, held).await.map_err(|error| Failure::store(&error))?;
-        tracing::info!(repo = %repository.name(), suite = %folder, generation = row.id, "a new generation is current");
+        let text = format!("generation {} is current", row.id);
+        self.tell(EventKind::Adopted, repository.name(), folder.as_str(), text);
         let check = self.checked(repository, folder, None);
-        let generation = Arc::new(Generation { row, release });
+        let generation = Arc::new(Generation::new(row, release));
         self.0.suites.change(repository.index, |view| view.adopt(Arc::clone(&generation), check.clone()));
         self.save_check(check).await;
         Ok(())
@@ -278,18 +294,32 @@ impl Cache {
     /// Reads what an index lists into a table, unless that has been done. The index is in the store.
     pub(in crate::cache) async fn learn(&self, repository: &Arc<Repository>, known: &Known, digest: Digest) {
         let Some((folder, path)) = &known.index else { return };
-        let Some(generation) = self.current(repository, folder) else {
-            return self.learn_table(repository, folder, path, digest).await;
-        };
-        if generation
-            .release
-            .find(path.as_str())
-            .is_some_and(|listed| listed.checksum().sha256() == Some(digest))
-            && let Err(error) = self.0.parts.store.hold(generation.row.id, vec![digest]).await
-        {
-            tracing::warn!(%error, "an index cannot be held");
+        for generation in self.listing(repository, folder, path, &digest) {
+            if let Err(error) = self.0.parts.store.hold(generation, vec![digest]).await {
+                tracing::warn!(%error, "an index cannot be held");
+            }
         }
         self.learn_table(repository, folder, path, digest).await;
+    }
+
+    /// The generations that are kept here and list these bytes at `path`.
+    fn listing(
+        &self,
+        repository: &Repository,
+        folder: &RepoPath,
+        path: &RepoPath,
+        digest: &Digest,
+    ) -> Vec<i64> {
+        let view = self.0.suites.view(repository.index);
+        let Some(suite) = view.suite(folder.as_str()) else { return Vec::new() };
+        std::iter::once(&suite.current)
+            .chain(&suite.older)
+            .filter(|generation| {
+                let listed = generation.release.find(path.as_str());
+                listed.is_some_and(|listed| listed.checksum().sha256() == Some(*digest))
+            })
+            .map(|generation| generation.row.id)
+            .collect()
     }
 
     async fn learn_table(
@@ -326,25 +356,39 @@ impl Cache {
         drop(built);
     }
 
-    /// Drops generations that were superseded long ago.
-    pub(super) async fn forget_generations(&self, repository: &Arc<Repository>) {
-        let oldest = self.0.parts.clock.unix() - KEPT;
-        let view = self.0.suites.view(repository.index);
-        for (folder, suite) in view.suites() {
-            let over = |generation: &&Arc<Generation>| {
-                generation.row.superseded_at.is_some_and(|at| at < oldest)
-                    && !view.is_pinned(generation.row.id)
-            };
-            let gone: Vec<i64> =
-                suite.older.iter().filter(over).map(|generation| generation.row.id).collect();
-            if gone.is_empty() {
-                continue;
-            }
-            match self.0.parts.store.drop_generations(gone.clone()).await {
-                Ok(()) => self.0.suites.change(repository.index, |view| view.drop_older(folder, &gone)),
-                Err(error) => tracing::warn!(%error, "old generations cannot be dropped"),
-            }
+    /// Drops generations that were superseded long ago and that no channel needs, and the tables of what
+    /// nobody lists any more.
+    pub(super) async fn forget_generations(&self) {
+        let oldest = self.0.parts.clock.unix() - self.kept_for();
+        let store = self.0.parts.store.clone();
+        let gone = tokio::task::spawn_blocking(move || store.droppable(oldest)).await;
+        let Ok(Ok(gone)) = gone else { return };
+        if gone.is_empty() {
+            return;
         }
+        if let Err(error) = self.0.parts.store.drop_generations(gone.clone()).await {
+            tracing::warn!(%error, "old generations cannot be dropped");
+            return;
+        }
+        // What a refresh has read for a generation to come is listed by none that is here.
+        let quiet = self.0.refreshes.is_empty();
+        for repository in self.0.parts.repositories.list() {
+            self.0.suites.change(repository.index, |view| {
+                view.drop_older(&gone);
+                if quiet {
+                    view.drop_tables();
+                }
+            });
+        }
+    }
+
+    /// How long superseded generations are kept, in seconds: as long as some channel may still be promoted
+    /// to them.
+    fn kept_for(&self) -> i64 {
+        let longest = self.0.parts.channels.iter().filter_map(|channel| channel.after).max();
+        let longest = longest.map_or(0, |after| i64::try_from(after.as_secs()).unwrap_or(i64::MAX / 2));
+        // A day more, for a server that was off when its time came.
+        KEPT.max(longest + 24 * 3600)
     }
 }
 

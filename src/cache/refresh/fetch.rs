@@ -6,6 +6,7 @@ use std::time::Instant;
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderValue};
 
+use crate::cache::events::EventKind;
 use crate::cache::failure::Failure;
 use crate::cache::lookup::Cache;
 use crate::clock;
@@ -193,7 +194,8 @@ impl Cache {
         .map_err(|_| Failure::Stopping)?;
         judged.map_err(|why| {
             self.0.parts.metrics.verify_failure(repository.name(), "signature");
-            tracing::warn!(repo = %repository.name(), %upstream, %why, "a release file was refused");
+            let text = format!("a release file of {upstream} was refused: {why}");
+            self.tell(EventKind::VerifyFailure, repository.name(), "", text);
             Failure::Untrusted { upstream, why: why.into() }
         })
     }
@@ -265,10 +267,11 @@ fn load_keyring(repository: &Repository) -> Keyring {
             },
         }
     }
-    Keyring::load(&files).unwrap_or_else(|error| {
+    let keyring = Keyring::load(&files).unwrap_or_else(|error| {
         tracing::error!(repo = %repository.name(), %error, "no keyring: every release file will be refused");
         Keyring::default()
-    })
+    });
+    keyring.with_legacy_sha1(repository.config.legacy_sha1)
 }
 
 /// The public keys of the archives that this program knows, for machines where the distribution's package

@@ -30,6 +30,11 @@ impl Cache {
         let wrong = || Failure::NotFound { upstream: "the archive".into() };
         let folder = RepoPath::from_decoded(resource.path.parent()).map_err(|_| wrong())?;
         let current = self.current(repository, &folder).ok_or_else(wrong)?;
+        let view = self.0.suites.view(repository.index).clone();
+        if view.shown(channel, folder.as_str()).is_some_and(|shown| shown.row.id != current.row.id) {
+            // Upstream has it only for what is current. apt tries the form that is here next.
+            return Err(wrong());
+        }
         let form = Form::of(resource.path.file_name()).ok_or_else(wrong)?;
         let mut failure = wrong();
         for mirror in self.mirrors(repository.index).order(Instant::now()) {
@@ -82,7 +87,7 @@ impl Cache {
             store.attach_release(current.row.id, release, release_gpg, in_release).await.map_err(failed)?;
         }
         let row = store::Generation { in_release, release, release_gpg, ..current.row.clone() };
-        let both = Arc::new(Generation { row, release: current.release.clone() });
+        let both = Arc::new(Generation::new(row, current.release.clone()));
         self.0.suites.change(resource.repository.index, |view| view.replace_current(Arc::clone(&both)));
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::repo::apt::release::Release;
 use crate::repo::apt::table::Table;
 use crate::repo_path::RepoPath;
 use crate::store::{self, Check, Store};
-use crate::suite::{Generation, View};
+use crate::suite::{Generation, Pinned, View};
 
 impl Cache {
     /// Reads generations, channels and tables back from the store. Blocking: a few milliseconds for each
@@ -36,8 +36,9 @@ impl Cache {
                 }
             }
             for pin in pins.iter().filter(|pin| pin.repo == *repository.name()) {
-                let shown = view.generation(&pin.suite, pin.generation).cloned();
-                view.set_pin(&pin.channel, &pin.suite, shown);
+                let there = view.generation(&pin.suite, pin.generation).is_some();
+                let pinned = there.then_some(Pinned { generation: pin.generation, since: pin.since });
+                view.set_pin(&pin.channel, &pin.suite, pinned);
             }
             self.0.suites.change(repository.index, |shown| *shown = view.clone());
         }
@@ -51,7 +52,7 @@ fn generation(store: &Store, row: store::Generation) -> io::Result<Generation> {
     let mut text = vec![0; usize::try_from(blob.size).unwrap_or_default()];
     std::os::unix::fs::FileExt::read_exact_at(&*blob.file, &mut text, 0)?;
     let release = Release::parse(&text).map_err(io::Error::other)?;
-    Ok(Generation { row, release })
+    Ok(Generation::new(row, release))
 }
 
 fn show(

@@ -56,6 +56,10 @@ impl Disk for Failing {
         self.step()?;
         Real.rename_new(from, to)
     }
+    fn link_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.step()?;
+        Real.link_new(from, to)
+    }
     fn rename_over(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.step()?;
         Real.rename_over(from, to)
@@ -102,11 +106,11 @@ async fn a_batch_whose_common_flush_fails_claims_none_of_its_objects() {
     let disk = Failing(Arc::new(AtomicUsize::new(usize::MAX)));
     let store = home.open_on(disk.clone(), "boot");
     // The hook holds the writer thread until ten publications wait for it.
-    let (here, mut arrived) = tokio::sync::mpsc::unbounded_channel();
+    let (here, mut arrived) = tokio::sync::mpsc::channel(1);
     let (go, wait) = std::sync::mpsc::channel::<()>();
     let wait = std::sync::Mutex::new(wait);
     store.on_evict(Box::new(move |_| {
-        here.send(()).unwrap();
+        here.blocking_send(()).unwrap();
         wait.lock().unwrap().recv().unwrap();
     }));
     put(&store, "hold", b"hold").await;
@@ -178,6 +182,9 @@ impl Disk for Small {
     }
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
         Real.rename_new(from, to)
+    }
+    fn link_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        Real.link_new(from, to)
     }
     fn rename_over(&self, from: &Path, to: &Path) -> io::Result<()> {
         Real.rename_over(from, to)

@@ -121,3 +121,27 @@ async fn a_promotion_that_fails_half_way_did_not_happen() {
     store.pin(pins).await.unwrap();
     assert_eq!(store.pins().unwrap().len(), 2);
 }
+
+#[tokio::test]
+async fn a_rollback_is_one_step_is_remembered_and_undone_by_another() {
+    let home = Home::new();
+    let store = home.open();
+    let one = generation(&store, "dists/noble", "1").await;
+    let up1 = generation(&store, "dists/noble-updates", "1").await;
+    assert_eq!(store.roll_back("stable").await.unwrap(), []);
+    store
+        .pin(vec![pin("stable", "dists/noble", one, 10), pin("stable", "dists/noble-updates", up1, 10)])
+        .await
+        .unwrap();
+    assert_eq!(store.roll_back("stable").await.unwrap(), []);
+    assert_eq!(store.rollbacks().unwrap(), []);
+    let up2 = generation(&store, "dists/noble-updates", "2").await;
+    store.pin(vec![pin("stable", "dists/noble-updates", up2, 20)]).await.unwrap();
+    let back = store.roll_back("stable").await.unwrap();
+    let at = back[0].since;
+    assert_eq!(back, [pin("stable", "dists/noble-updates", up1, at)]);
+    assert_eq!(store.rollbacks().unwrap(), [("stable".into(), at)]);
+    let pins = [pin("stable", "dists/noble", one, 10), pin("stable", "dists/noble-updates", up1, at)];
+    assert_eq!(store.pins().unwrap(), pins);
+    assert_eq!(store.roll_back("stable").await.unwrap()[0].generation, up2);
+}

@@ -1,5 +1,8 @@
 //! A broken transfer goes on where it broke, unless its bytes cannot be trusted.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+
 use super::*;
 use crate::store::disk::Real;
 
@@ -91,4 +94,29 @@ fn the_youngest_is_resumed_and_their_number_is_bounded() {
     assert_eq!((home.count("partial"), store.usage().unfinished_bytes), (256, 512));
     let (staged, _) = store.resume(&key("a")).unwrap().unwrap();
     assert_eq!(staged.digest(), Digest::of(&299_u16.to_le_bytes()));
+}
+
+/// A download of gigabytes whose end came between its last byte and its commit must not be fetched again.
+#[tokio::test]
+async fn a_transfer_that_was_named_but_not_entered_when_the_process_died_is_whole_at_the_next_start() {
+    let home = Home::new();
+    let store = home.open_on(Real, "boot");
+    let mut staged = stage(&store, "a", b"hello");
+    staged.describe(partial(5));
+    let part = staged.path().to_owned();
+    drop(staged);
+    drop(store);
+    // What publishing does before the rows.
+    std::fs::set_permissions(&part, Permissions::from_mode(0o440)).unwrap();
+    Real.link_new(&part, &home.object(b"hello")).unwrap();
+    assert!(part.exists());
+
+    let store = home.open_on(Real, "boot");
+    let (staged, _) = store.resume(&key("a")).unwrap().unwrap();
+    assert_eq!(staged.written(), 5);
+    store.publish(staged, key("a"), meta(b"hello")).await.unwrap();
+    assert_eq!(get(&store, "a").unwrap(), b"hello");
+    assert_eq!((home.count("partial"), store.usage().unfinished_bytes), (0, 0));
+    let mode = std::fs::metadata(home.object(b"hello")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o440);
 }

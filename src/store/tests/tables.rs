@@ -89,6 +89,9 @@ impl Disk for Broken {
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
         Real.rename_new(from, to)
     }
+    fn link_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        Real.link_new(from, to)
+    }
     fn rename_over(&self, _: &Path, _: &Path) -> io::Result<()> {
         Err(io::Error::other("injected"))
     }

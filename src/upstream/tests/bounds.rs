@@ -9,7 +9,7 @@ use super::*;
 async fn too_many_header_fields_are_refused() {
     let origin = Origin::start(|seen| {
         let count: usize = seen.path()[1..].parse().unwrap();
-        let fields: String = (0..count).map(|n| format!("X-{n}: v\r\n")).collect();
+        let fields = "X: v\r\n".repeat(count);
         Reply::bytes(format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n{fields}\r\nok"))
     })
     .await;

@@ -66,16 +66,13 @@ async fn each_repository_has_a_mirror_list_of_its_own() {
             origin.url(&format!("/{name}/"))
         )
     };
-    for (target, name) in [
-        ("/mirrors.txt", "ubuntu"),
-        ("/mirrors.txt/ubuntu", "ubuntu"),
-        ("/mirrors.txt/ppa", "ppa"),
-        ("/mirrors.txt/ppa/", "ppa"),
-    ] {
+    for (target, name) in
+        [("/mirrors.txt", "ubuntu"), ("/mirrors/ubuntu.txt", "ubuntu"), ("/mirrors/ppa.txt", "ppa")]
+    {
         let list = get(server.address(), target, &[]).await;
         assert_eq!((list.status, list.text()), (200, lines(name)), "{target}");
     }
-    for target in ["/mirrors.txt/files", "/mirrors.txt/none"] {
+    for target in ["/mirrors/files.txt", "/mirrors/none.txt", "/mirrors/", "/mirrors.txt/ppa"] {
         assert_eq!(get(server.address(), target, &[]).await.status, 404, "{target}");
     }
 }
@@ -94,7 +91,7 @@ async fn apt_takes_its_sources_from_the_mirror_list() {
         let uri = format!("mirror+http://{}/{list}", server.address());
         Source::apt(uri, "noble", "main").signed_by(key.keyring())
     };
-    let apt = Apt::new(&[source("mirrors.txt"), source("mirrors.txt/ppa")]);
+    let apt = Apt::new(&[source("mirrors.txt"), source("mirrors/ppa.txt")]);
     apt.update().await.assert_ok();
     apt.download(&["tool-ubuntu", "tool-ppa"]).await.assert_ok();
     assert_eq!(apt.archives().len(), 2);

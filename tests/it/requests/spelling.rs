@@ -36,7 +36,7 @@ async fn other_names_are_other_objects() {
         origin.route(path, Reply::ok(body));
     }
     origin.route("/ubuntu/pool/A+b_1.deb", Reply::ok("capital"));
-    origin.route("/ubuntu/pool/a%2Bb_1.deb", Reply::ok("percent"));
+    origin.route("/ubuntu/pool/a%252Bb_1.deb", Reply::ok("percent"));
     let server = TestServer::start(&ubuntu(&origin)).await;
     for (target, body) in [
         ("/ubuntu/pool/a+b_1.deb", "plus"),

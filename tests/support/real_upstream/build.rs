@@ -63,7 +63,7 @@ pub(super) fn build(folder: &Path) {
         place(&archive.file, archive.path);
     }
 
-    let keyrings = Keyrings::for_releases(releases.iter());
+    let keyrings = Keyrings::for_releases(&releases);
     manifest.suites = releases.iter().map(|release| keyrings.suite(release, folder)).collect();
     manifest.files.sort_by(|a, b| a.path.cmp(&b.path));
     let text = serde_json::to_vec_pretty(&manifest).expect("a manifest is plain data");
@@ -260,13 +260,13 @@ struct Keyrings {
 }
 
 impl Keyrings {
-    fn for_releases<'a>(releases: impl Iterator<Item = &'a Release> + Clone) -> Self {
+    fn for_releases(releases: &[Release]) -> Self {
         let folders = ["/usr/share/keyrings", "/etc/apt/keyrings", "/etc/apt/trusted.gpg.d"];
         let files = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
         let mut ranked: Vec<_> = files
             .map(|entry| entry.path())
             .filter(|path| path.extension().is_some_and(|extension| extension == "gpg"))
-            .map(|path| (releases.clone().filter(|release| verifies(&path, &release.file)).count(), path))
+            .map(|path| (releases.iter().filter(|release| verifies(&path, &release.file)).count(), path))
             .filter(|(count, _)| *count > 0)
             .collect();
         ranked.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));

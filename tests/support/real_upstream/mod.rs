@@ -86,6 +86,10 @@ impl RealUpstream {
         fs::create_dir_all(&parent).expect("a folder for the real upstream");
         let lock = fs::File::create(parent.join("lock")).expect("a lock file");
         // Held until the end of this function, whichever way it ends.
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "whoever holds it builds what this waits for, and ends"
+        )]
         lock.lock().expect("a lock that nobody holds for ever");
         let mut fresh = None;
         for (age, folder) in finished(&parent) {

@@ -43,18 +43,18 @@ impl Key {
 
     /// `text` inside a clear signature, as `InRelease` is.
     pub fn clearsign(&self, text: &str) -> Vec<u8> {
-        let mut signed = Vec::new();
-        let signer = Signer::new(Message::new(&mut signed), self.pair()).expect("a signer");
+        let mut whole = Vec::new();
+        let signer = Signer::new(Message::new(&mut whole), self.pair()).expect("a signer");
         write(signer.cleartext().build().expect("a signer"), text.as_bytes());
-        signed
+        whole
     }
 
     /// A detached armored signature, as `Release.gpg` is.
     pub fn sign(&self, bytes: &[u8]) -> Vec<u8> {
         let mut signature = Vec::new();
-        let armorer = Armorer::new(Message::new(&mut signature)).kind(armor::Kind::Signature);
-        let signing = Signer::new(armorer.build().expect("armor"), self.pair()).expect("a signer");
-        write(signing.detached().build().expect("a signer"), bytes);
+        let armored = Armorer::new(Message::new(&mut signature)).kind(armor::Kind::Signature);
+        let signer = Signer::new(armored.build().expect("armor"), self.pair()).expect("a signer");
+        write(signer.detached().build().expect("a signer"), bytes);
         signature
     }
 

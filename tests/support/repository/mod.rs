@@ -123,6 +123,7 @@ impl Repository {
     }
 
     /// Adds a package.
+    #[expect(clippy::needless_pass_by_value, reason = "a step of a builder takes what was built for it")]
     pub fn package(mut self, package: Package) -> Self {
         for (component, packages) in &mut self.packages {
             if *component == self.component {

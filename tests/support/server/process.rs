@@ -16,6 +16,8 @@ use crate::support::PATIENCE;
 /// A process of the program; killed when dropped.
 pub struct Process {
     setting: Setting,
+    /// A program and arguments that run it, in place of nothing.
+    wrapper: Vec<String>,
     running: Running,
 }
 
@@ -32,12 +34,22 @@ impl Process {
     /// # Panics
     /// When it ends before that, with all it said.
     pub async fn start(fragment: &str) -> Self {
+        Self::start_under(&[], fragment).await
+    }
+
+    /// As [`start`](Self::start), run by another program, such as `nsenter`, which is given the command
+    /// line as its last arguments. It must become the program (`exec`), so that its id is the program's.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub async fn start_under(wrapper: &[String], fragment: &str) -> Self {
         let mut setting = Setting::new(fragment);
         // Log lines as JSON tell their fields apart without guessing.
         let log = setting.table.entry("log").or_insert_with(|| toml::Value::Table(toml::Table::new()));
         log.as_table_mut().expect("a section is a table").insert("format".to_owned(), "json".into());
-        let running = Running::start(&setting).await;
-        Self { setting, running }
+        let wrapper = wrapper.to_vec();
+        let running = Running::start(&wrapper, &setting).await;
+        Self { setting, wrapper, running }
     }
 
     /// Where clients find it: the first address that it logged.
@@ -123,15 +135,18 @@ impl Process {
     /// Runs the program again on the same store, at new ports. What still runs is killed.
     pub async fn start_again(&mut self) {
         self.running.kill();
-        self.running = Running::start(&self.setting).await;
+        self.running = Running::start(&self.wrapper, &self.setting).await;
     }
 }
 
 impl Running {
-    async fn start(setting: &Setting) -> Self {
+    async fn start(wrapper: &[String], setting: &Setting) -> Self {
         let file = setting.folder.path().join("lumbung.toml");
         fs::write(&file, setting.text()).expect("a configuration file");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_lumbung"))
+        let words = wrapper.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_lumbung")]);
+        let mut words = words.collect::<Vec<_>>().into_iter();
+        let mut child = Command::new(words.next().expect("at least the program"))
+            .args(words)
             .args(["serve", "--config"])
             .arg(&file)
             .env_remove("RUST_LOG")

@@ -1,0 +1,286 @@
+//! The administrators' API for suites and channels, below `/api/v1/`.
+//!
+//! Looking needs nothing; changing needs `Authorization: Bearer` with the token of the store. Whoever shows
+//! wrong tokens is turned away for a while, so that the log is not filled and nothing can be guessed.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Path, Query, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::IntoResponse as _;
+use axum::routing::{get, post};
+use serde::{Deserialize, Serialize};
+
+use super::admin::{answer, failed, problem};
+use super::explain::{Explainer, Unexplained};
+use crate::cache::{Cache, NotMoved};
+use crate::digest::Digest;
+
+/// How long the answer to a refresh waits for upstream; below the time limit of every answer.
+const REFRESH_WAIT: Duration = Duration::from_secs(8);
+
+/// Wrong tokens from one address within [`LOCKED_FOR`] before it is turned away, right or wrong.
+const WRONG_TOKENS: u32 = 10;
+
+/// How long an address with too many wrong tokens is turned away.
+const LOCKED_FOR: Duration = Duration::from_mins(1);
+
+/// Addresses remembered for their wrong tokens.
+const REMEMBERED: usize = 256;
+
+/// What the API works on.
+#[derive(Clone)]
+pub struct ApiState {
+    cache: Cache,
+    explainer: Explainer,
+    guard: Arc<TokenGuard>,
+}
+
+impl ApiState {
+    /// For a cache, with the token that changes need.
+    #[must_use]
+    pub fn new(cache: Cache, explainer: Explainer, token: &str) -> Self {
+        let guard = TokenGuard { token: Digest::of(token.as_bytes()), wrong: Mutex::default() };
+        Self { cache, explainer, guard: Arc::new(guard) }
+    }
+}
+
+/// The routes.
+pub fn router(state: ApiState) -> Router {
+    // Only for the method that changes something: looking at the address is no attempt.
+    let guard = || from_fn_with_state(Arc::clone(&state.guard), authorized);
+    Router::new()
+        .route("/api/v1/suites", get(suites))
+        .route("/api/v1/suites/{repo}/{*suite}", get(suite))
+        .route("/api/v1/channels", get(channels))
+        .route("/api/v1/events", get(events))
+        .route("/api/v1/why", get(why))
+        .route("/api/v1/suites/refresh", post(refresh).route_layer(guard()))
+        .route("/api/v1/channels/{name}/promote", post(promote).route_layer(guard()))
+        .route("/api/v1/channels/{name}/rollback", post(roll_back).route_layer(guard()))
+        .with_state(state)
+}
+
+async fn suites(State(state): State<ApiState>) -> Response<Body> {
+    json(&state.cache.suites())
+}
+
+async fn suite(State(state): State<ApiState>, Path((repo, suite)): Path<(String, String)>) -> Response<Body> {
+    match state.cache.suite(&repo, &suite) {
+        Ok(detail) => json(&detail),
+        Err(unknown) => problem(StatusCode::NOT_FOUND, &sentence(&unknown)),
+    }
+}
+
+async fn channels(State(state): State<ApiState>) -> Response<Body> {
+    match tokio::task::spawn_blocking(move || state.cache.channels()).await {
+        Ok(Ok(channels)) => json(&channels),
+        Ok(Err(error)) => failed(&error),
+        Err(error) => failed(&error),
+    }
+}
+
+#[derive(Deserialize)]
+struct Since {
+    #[serde(default)]
+    since: u64,
+}
+
+async fn events(State(state): State<ApiState>, Query(Since { since }): Query<Since>) -> Response<Body> {
+    json(&state.cache.events(since))
+}
+
+#[derive(Deserialize)]
+struct Why {
+    url: String,
+    /// As if this client had asked.
+    client: Option<IpAddr>,
+}
+
+async fn why(State(state): State<ApiState>, Query(Why { url, client }): Query<Why>) -> Response<Body> {
+    state.cache.settled().await;
+    match tokio::task::spawn_blocking(move || state.explainer.explain(&url, client)).await {
+        Ok(Ok(explanation)) => json(&explanation),
+        Ok(Err(error @ Unexplained::Store(_))) => failed(&error),
+        Ok(Err(error @ Unexplained::NotAUrl(_))) => problem(StatusCode::BAD_REQUEST, &sentence(&error)),
+        Ok(Err(error)) => problem(StatusCode::NOT_FOUND, &sentence(&error)),
+        Err(error) => failed(&error),
+    }
+}
+
+#[derive(Deserialize)]
+struct Which {
+    repo: Option<String>,
+    suite: Option<String>,
+}
+
+async fn refresh(
+    State(state): State<ApiState>,
+    Query(Which { repo, suite }): Query<Which>,
+) -> Response<Body> {
+    if suite.is_some() && repo.is_none() {
+        return problem(StatusCode::BAD_REQUEST, "A suite is looked for in a repository: add repo=NAME.");
+    }
+    match state.cache.refresh_suites(repo.as_deref(), suite.as_deref(), REFRESH_WAIT).await {
+        Ok(refreshed) => json(&refreshed),
+        Err(unknown) => problem(StatusCode::NOT_FOUND, &sentence(&unknown)),
+    }
+}
+
+#[derive(Deserialize)]
+struct To {
+    to: Option<i64>,
+}
+
+async fn promote(
+    State(state): State<ApiState>,
+    Path(name): Path<String>,
+    Query(To { to }): Query<To>,
+) -> Response<Body> {
+    moved(state.cache.promote(&name, to).await)
+}
+
+async fn roll_back(State(state): State<ApiState>, Path(name): Path<String>) -> Response<Body> {
+    moved(state.cache.roll_back(&name).await)
+}
+
+fn moved(result: Result<crate::suite::Moved, NotMoved>) -> Response<Body> {
+    match result {
+        Ok(moved) => json(&moved),
+        Err(error @ (NotMoved::Unknown { .. } | NotMoved::NoGeneration(_))) => {
+            problem(StatusCode::NOT_FOUND, &sentence(&error))
+        }
+        Err(error @ NotMoved::NoPast(_)) => problem(StatusCode::CONFLICT, &sentence(&error)),
+        Err(error @ NotMoved::Store(_)) => failed(&error),
+    }
+}
+
+fn json(value: &impl Serialize) -> Response<Body> {
+    match serde_json::to_string(value) {
+        Ok(json) => answer(StatusCode::OK, "application/json", json + "\n"),
+        Err(error) => failed(&error),
+    }
+}
+
+/// An error as a sentence.
+fn sentence(error: &dyn std::error::Error) -> String {
+    let text = error.to_string();
+    let mut characters = text.chars();
+    characters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().collect::<String>() + characters.as_str() + "."
+    })
+}
+
+/// Knows the token, and who has shown wrong ones.
+struct TokenGuard {
+    /// Hashes are compared instead of tokens: how long that takes tells nothing about the token.
+    token: Digest,
+    wrong: Mutex<HashMap<IpAddr, Wrong>>,
+}
+
+/// Wrong tokens of one address.
+#[derive(Clone, Copy)]
+struct Wrong {
+    times: u32,
+    since: Instant,
+}
+
+/// What a request's token is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Judged {
+    Right,
+    Wrong,
+    Locked,
+}
+
+impl TokenGuard {
+    fn judge(&self, headers: &HeaderMap, client: IpAddr, now: Instant) -> Judged {
+        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        wrong.retain(|_, wrong| now.duration_since(wrong.since) < LOCKED_FOR);
+        if wrong.get(&client).is_some_and(|wrong| wrong.times >= WRONG_TOKENS) {
+            return Judged::Locked;
+        }
+        let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let shown = shown.and_then(|shown| {
+            let (scheme, token) = shown.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+        });
+        if shown.is_some_and(|shown| Digest::of(shown.as_bytes()) == self.token) {
+            return Judged::Right;
+        }
+        if wrong.len() < REMEMBERED || wrong.contains_key(&client) {
+            wrong.entry(client).or_insert(Wrong { times: 0, since: now }).times += 1;
+        }
+        Judged::Wrong
+    }
+}
+
+async fn authorized(State(guard): State<Arc<TokenGuard>>, request: Request, next: Next) -> Response<Body> {
+    let client = request
+        .extensions()
+        .get::<ConnectInfo<SocketAddr>>()
+        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |client| client.0.ip().to_canonical());
+    match guard.judge(request.headers(), client, Instant::now()) {
+        Judged::Right => next.run(request).await.into_response(),
+        Judged::Wrong => {
+            tracing::warn!(%client, "a change was asked for without the right token");
+            let mut response = problem(
+                StatusCode::UNAUTHORIZED,
+                "Changes need the header Authorization: Bearer with the token in <store>/admin-token.",
+            );
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            response
+        }
+        Judged::Locked => {
+            let mut response = problem(
+                StatusCode::TOO_MANY_REQUESTS,
+                "Too many wrong tokens came from your address. Try again in a minute.",
+            );
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
+            response
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guard() -> TokenGuard {
+        TokenGuard { token: Digest::of(b"secret"), wrong: Mutex::default() }
+    }
+
+    fn shows(authorization: &str) -> HeaderMap {
+        let value = HeaderValue::from_str(authorization).unwrap();
+        HeaderMap::from_iter([(header::AUTHORIZATION, value)])
+    }
+
+    #[test]
+    fn only_the_token_is_right() {
+        let (guard, client, now) = (guard(), IpAddr::V4(Ipv4Addr::LOCALHOST), Instant::now());
+        assert_eq!(guard.judge(&shows("Bearer secret"), client, now), Judged::Right);
+        assert_eq!(guard.judge(&shows("bearer secret"), client, now), Judged::Right);
+        for wrong in ["Bearer secre", "Bearer secret2", "Bearer", "Basic secret", "secret"] {
+            assert_eq!(guard.judge(&shows(wrong), client, now), Judged::Wrong, "{wrong}");
+        }
+        assert_eq!(guard.judge(&HeaderMap::new(), client, now), Judged::Wrong);
+    }
+
+    #[test]
+    fn too_many_wrong_tokens_lock_one_address_for_a_while() {
+        let (guard, client, now) = (guard(), IpAddr::V4(Ipv4Addr::LOCALHOST), Instant::now());
+        for _ in 0..WRONG_TOKENS {
+            assert_eq!(guard.judge(&shows("Bearer x"), client, now), Judged::Wrong);
+        }
+        assert_eq!(guard.judge(&shows("Bearer secret"), client, now), Judged::Locked);
+        let other = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+        assert_eq!(guard.judge(&shows("Bearer secret"), other, now), Judged::Right);
+        assert_eq!(guard.judge(&shows("Bearer secret"), client, now + LOCKED_FOR), Judged::Right);
+    }
+}
