@@ -83,7 +83,7 @@ async fn a_million_objects_open_in_under_a_second() {
     assert!(page.contains("\nlumbung_store_objects 1000001\n"), "{page}");
     process.kill();
 
-    let config = Config { path: store, max_size: None, min_free: 0, recheck: Duration::from_secs(3600) };
+    let config = Config { path: store, max_size: None, min_free: 0, recheck: Duration::from_hours(1) };
     let begun = Instant::now();
     let opened = Store::open(&config, Clock::system()).expect("a store");
     let opening = begun.elapsed();

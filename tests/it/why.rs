@@ -119,7 +119,7 @@ async fn a_release_file_is_explained_with_its_age_and_what_happens_next() {
     world.fetch("dists/noble/InRelease").await;
     let young = world.why(target).await;
     assert_eq!((&young["known"], &young["decision"]), (&"release-file".into(), &"serve".into()), "{young}");
-    world.server.clock().advance(std::time::Duration::from_secs(3600));
+    world.server.clock().advance(std::time::Duration::from_hours(1));
     let old = world.why(target).await;
     assert_eq!(old["decision"], "check", "{old}");
     assert!(old["age_seconds"].as_u64().is_some_and(|age| age >= 3600), "{old}");
