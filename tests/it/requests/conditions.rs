@@ -98,7 +98,7 @@ async fn ranges_are_answered_in_flight_and_from_the_store(
     flying.land().await;
     let mut answers = vec![get(server, PACKAGE, &[("Range", range)]).await];
     if let Some(head) = in_flight {
-        answers.push(connection.body(head).await)
+        answers.push(connection.body(head).await);
     } else {
         assert_eq!(head.status, 206);
         connection.send(request(server, "GET", "/", &[])).await;
