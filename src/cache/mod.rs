@@ -1,6 +1,6 @@
 //! Have it, join it, or fetch it: what happens to a request between its understanding and its answer.
 //!
-//! [`Cache::serve`] looks a [`Resource`] up (first among the [entries](entry) held open, then in the
+//! [`Cache::serve`] looks a [`Resource`](crate::repo::Resource) up (first among the [entries](entry) held open, then in the
 //! store), lets the [policy] judge whether the copy may be served as it is, and otherwise joins the
 //! [flight] that fetches the resource, or starts one. A flight is run by one [fill], which alone may put
 //! bytes into the store; it belongs to no client and outlives all of them.
