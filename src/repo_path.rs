@@ -114,6 +114,12 @@ impl RepoPath {
         &self.0
     }
 
+    /// The decoded path, without a copy.
+    #[must_use]
+    pub fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
+
     /// The one spelling of this path that goes upstream.
     #[must_use]
     pub fn encoded(&self) -> String {

@@ -62,7 +62,7 @@ impl FromStr for Host {
             let address: std::net::Ipv6Addr = bare.parse().map_err(|_| UrlError::Host)?;
             return Ok(Self(address.to_string().into()));
         }
-        let text = text.strip_suffix('.').unwrap_or(text);
+        let text = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
         let label = |label: &str| {
             (1..=63).contains(&label.len())
                 && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
@@ -78,7 +78,7 @@ impl FromStr for Host {
         if numeric && text.parse::<std::net::Ipv4Addr>().is_err() {
             return Err(UrlError::Host);
         }
-        Ok(Self(text.to_ascii_lowercase().into()))
+        Ok(Self(text.into()))
     }
 }
 
@@ -166,7 +166,9 @@ impl FromStr for BaseUrl {
         }
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let (host, port) = parse_authority(authority, scheme.default_port())?;
-        let path = RepoPath::parse(path.trim_end_matches('/')).map_err(|_| UrlError::Path)?;
+        let path = RepoPath::parse(path).map_err(|_| UrlError::Path)?;
+        // Only now: `/a/.` is a folder as `/a/` is, and shows it no earlier.
+        let path = RepoPath::from_decoded(path.as_str().trim_end_matches('/')).map_err(|_| UrlError::Path)?;
         Ok(Self { origin: Origin { scheme, host, port }, path })
     }
 }
@@ -268,6 +270,8 @@ mod tests {
     #[case("https://ppa.launchpadcontent.net", "https://ppa.launchpadcontent.net/")]
     #[case("http://[::1]:8080/a//b", "http://[::1]:8080/a/b")]
     #[case("http://10.0.0.1:80", "http://10.0.0.1/")]
+    #[case("http://a/ubuntu/.", "http://a/ubuntu")]
+    #[case("http://a/ubuntu/%2e//", "http://a/ubuntu")]
     fn bases_are_normalised(#[case] text: &str, #[case] shown: &str) {
         assert_eq!(text.parse::<BaseUrl>().unwrap().to_string(), shown);
     }
@@ -279,6 +283,7 @@ mod tests {
     #[case("http://127.1/", UrlError::Host)]
     #[case("http://2130706433/", UrlError::Host)]
     #[case("http://0x7f.0x1/", UrlError::Host)]
+    #[case("http://0X7F000001/", UrlError::Host)]
     #[case("http://[::g]/", UrlError::Host)]
     #[case("http://-a/", UrlError::Host)]
     #[case("http://a:0/", UrlError::Port)]

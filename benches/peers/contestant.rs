@@ -42,10 +42,8 @@ pub fn nginx(folder: &Path, root: &Path) -> anyhow::Result<Contestant> {
     let address = free_address()?;
     let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
     let home_text = home.display();
-    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .iter()
-        .map(|kind| format!("    {kind}_temp_path {home_text}/{kind};\n"))
-        .collect();
+    let kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+    let temporary = kinds.map(|kind| format!("    {kind}_temp_path {home_text}/{kind};\n")).concat();
     let configuration = format!(
         "daemon off;\n{user}\nworker_processes 1;\npid {home_text}/nginx.pid;\nerror_log {home_text}/error.log;\n\
          events {{ worker_connections 4096; }}\n\

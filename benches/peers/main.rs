@@ -109,7 +109,7 @@ impl Options {
                     (options.smoke, options.rounds, options.duration) = (true, 1, Duration::from_secs(1));
                 }
                 "--rounds" => {
-                    options.rounds = arguments.next().context("--rounds needs a number")?.parse()?
+                    options.rounds = arguments.next().context("--rounds needs a number")?.parse()?;
                 }
                 "--case" => options.case = Some(arguments.next().context("--case needs a part of a name")?),
                 // Given by cargo to every benchmark.

@@ -108,7 +108,7 @@ impl Cache {
         self.0.events.since(since)
     }
 
-    pub(super) fn tell(&self, kind: EventKind, repo: &Arc<str>, subject: &str, text: String) {
+    pub(super) fn tell(&self, kind: EventKind, repo: &Arc<str>, subject: &str, text: &str) {
         self.0.events.tell(self.0.parts.clock.unix(), kind, repo, subject, text);
     }
 
@@ -123,27 +123,23 @@ impl Cache {
         suite: Option<&str>,
         patience: Duration,
     ) -> Result<Vec<RefreshFacts>, Unknown> {
-        let wanted = match (repo, suite) {
-            (Some(repo), Some(name)) => {
-                let repository = self.repository(repo)?;
-                let unknown = |_| Unknown::Suite { repo: repo.to_owned(), suite: name.to_owned() };
-                let known = self.suite(repo, name).map(|detail| detail.facts.suite);
-                let folder = known.unwrap_or_else(|_| {
-                    if name.contains('/') { name.to_owned() } else { format!("dists/{name}") }
-                });
-                vec![(Arc::clone(repository), RepoPath::from_decoded(&folder).map_err(unknown)?)]
-            }
-            _ => {
-                let only =
-                    repo.map(|repo| self.repository(repo)).transpose()?.map(|repository| repository.index);
-                self.every_suite()
-                    .into_iter()
-                    .filter(|(repository, _)| only.is_none_or(|only| only == repository.index))
-                    .filter_map(|(repository, suite)| {
-                        Some((repository, RepoPath::from_decoded(&suite.current.row.suite).ok()?))
-                    })
-                    .collect()
-            }
+        let wanted = if let (Some(repo), Some(name)) = (repo, suite) {
+            let repository = self.repository(repo)?;
+            let unknown = |_| Unknown::Suite { repo: repo.to_owned(), suite: name.to_owned() };
+            let known = self.suite(repo, name).map(|detail| detail.facts.suite);
+            let folder = known.unwrap_or_else(|_| {
+                if name.contains('/') { name.to_owned() } else { format!("dists/{name}") }
+            });
+            vec![(Arc::clone(repository), RepoPath::from_decoded(&folder).map_err(unknown)?)]
+        } else {
+            let only = repo.map(|repo| self.repository(repo)).transpose()?.map(|repository| repository.index);
+            self.every_suite()
+                .into_iter()
+                .filter(|(repository, _)| only.is_none_or(|only| only == repository.index))
+                .filter_map(|(repository, suite)| {
+                    Some((repository, RepoPath::from_decoded(&suite.current.row.suite).ok()?))
+                })
+                .collect()
         };
         let asked = wanted.iter().map(|(repository, folder)| async move {
             let (state, problem) = match self.refresh(repository, folder, patience).await {

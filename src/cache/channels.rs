@@ -142,7 +142,7 @@ impl Cache {
         }
         for MovedSuite { repo, suite, to, .. } in &moved.suites {
             let text = format!("the channel {channel} shows generation {to} of {suite}");
-            self.tell(kind, &Arc::from(repo.as_str()), suite, text);
+            self.tell(kind, &Arc::from(repo.as_str()), suite, &text);
         }
         moved
     }

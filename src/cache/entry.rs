@@ -2,11 +2,39 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use http::HeaderValue;
 use http_cache_semantics::CachePolicy;
 
 use super::goal::UNVERIFIED;
 use super::validators::{Validators, digest_tag, stream_tag};
+use super::warmth::Warmth;
+use crate::clock;
 use crate::store::{Blob, EntryMeta};
+
+/// What describes a body to clients, as header values.
+#[derive(Debug, Clone)]
+pub struct Description {
+    /// `ETag`.
+    pub etag: Option<HeaderValue>,
+    /// `Last-Modified`.
+    pub last_modified: Option<HeaderValue>,
+    /// `Content-Type`.
+    pub content_type: Option<HeaderValue>,
+}
+
+impl Description {
+    /// Writes the values down. What upstream gave for one may not be one any more; then it is left out.
+    #[must_use]
+    pub fn new(validators: &Validators, content_type: Option<&str>) -> Self {
+        let date = clock::from_unix(validators.last_modified.max(0));
+        let value = |text: &str| HeaderValue::from_str(text).ok();
+        Self {
+            etag: value(&validators.etag),
+            last_modified: value(&httpdate::fmt_http_date(date)),
+            content_type: value(content_type.unwrap_or("application/octet-stream")),
+        }
+    }
+}
 
 /// What is kept under one name, with its file open. Immutable but for the note of its last hashing; a new
 /// state replaces it.
@@ -18,6 +46,10 @@ pub struct Entry {
     pub blob: Blob,
     /// What clients' conditions are compared with.
     pub validators: Validators,
+    /// The same and more as clients are told, ready for every hit.
+    description: Description,
+    /// What of it is in memory.
+    pub warmth: Warmth,
     /// The caching rules that came with it, where they govern it (RFC 9111).
     pub policy: Option<CachePolicy>,
     /// When the bytes were last hashed, in seconds since 1970; [`NEVER`] if that is not known.
@@ -44,7 +76,15 @@ impl Entry {
             other_last_modified: None,
         };
         let policy = meta.policy.as_deref().and_then(|json| serde_json::from_str(json).ok());
-        Self { meta, blob, validators, policy, verified_at: AtomicI64::new(NEVER) }
+        let description = Description::new(&validators, meta.content_type.as_deref());
+        let warmth = Warmth::new(meta.size);
+        Self { meta, blob, validators, description, warmth, policy, verified_at: AtomicI64::new(NEVER) }
+    }
+
+    /// What clients are told about it.
+    #[must_use]
+    pub const fn description(&self) -> &Description {
+        &self.description
     }
 
     /// When the bytes were last found to be right (seconds since 1970), as far as this entry knows.

@@ -89,7 +89,7 @@ struct Ring {
 
 impl Events {
     /// Remembers and logs an event, unless the same was told a while ago.
-    pub(super) fn tell(&self, at: i64, kind: EventKind, repo: &Arc<str>, subject: &str, text: String) {
+    pub(super) fn tell(&self, at: i64, kind: EventKind, repo: &Arc<str>, subject: &str, text: &str) {
         {
             let mut ring = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             let same =
@@ -109,7 +109,7 @@ impl Events {
                 kind,
                 repo,
                 subject: subject.to_owned(),
-                text: text.clone(),
+                text: text.to_owned(),
             });
         }
         let event = kind.as_str();
@@ -134,8 +134,7 @@ mod tests {
     #[test]
     fn the_ring_keeps_the_newest_and_repeats_nothing_for_an_hour() {
         let (events, repo) = (Events::default(), Arc::from("ubuntu"));
-        let tell =
-            |at, text: &str| events.tell(at, EventKind::Pending, &repo, "dists/noble", text.to_owned());
+        let tell = |at, text: &str| events.tell(at, EventKind::Pending, &repo, "dists/noble", text);
         tell(0, "a");
         tell(60, "a");
         assert_eq!(events.since(0).len(), 1);

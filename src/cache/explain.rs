@@ -101,7 +101,7 @@ impl Cache {
                 self.explain_head(resource, channel, &view, &mut explanation)?;
             }
             Resolution::Known(known) => {
-                self.explain_known(resource, channel, &view, &known, &mut explanation)?
+                self.explain_known(resource, channel, &view, &known, &mut explanation)?;
             }
             Resolution::UnknownSuite(folder) => {
                 "unknown-suite".clone_into(&mut explanation.known);

@@ -1,6 +1,6 @@
 //! Have it, join it, or fetch it: what happens to a request between its understanding and its answer.
 //!
-//! [`Cache::serve`] looks a [`Resource`] up (first among the [entries](entry) held open, then in the
+//! [`Cache::serve`] looks a [`Resource`](crate::repo::Resource) up (first among the [entries](entry) held open, then in the
 //! store), lets the [policy] judge whether the copy may be served as it is, and otherwise joins the
 //! [flight] that fetches the resource, or starts one. A flight is run by one [fill], which alone may put
 //! bytes into the store; it belongs to no client and outlives all of them.
@@ -34,13 +34,14 @@ mod refresh;
 mod scrub;
 mod serve;
 mod validators;
+mod warmth;
 
 pub use administer::Unknown;
 pub use answer::{Answer, Freshness, Passed};
 pub use channels::NotMoved;
 pub use conditions::{ByteRange, Conditions, Verdict};
 pub use direct::PassRequest;
-pub use entry::Entry;
+pub use entry::{Description, Entry};
 pub use events::{Event, EventKind};
 pub use explain::Explanation;
 pub use failure::Failure;
@@ -50,3 +51,4 @@ pub use pass_body::PassBody;
 pub use refresh::load_keyrings;
 pub use scrub::{DEFAULT_RATE, DamagedObject, ScrubFacts, ScrubOrder, ScrubRunning};
 pub use validators::Validators;
+pub use warmth::Warmth;

@@ -80,10 +80,9 @@ impl Cache {
             return Some(Answer::Flying { flight, head, outcome: *outcome });
         }
         match flight.ended().await {
-            End::Confirmed(_) => Some(answer),
             End::Failed(Failure::Damaged { .. }) => None,
             End::Failed(failure) => Some(Answer::Failed(failure)),
-            End::Committed(_) | End::Kept(..) | End::Direct(_) => Some(answer),
+            End::Confirmed(_) | End::Committed(_) | End::Kept(..) | End::Direct(_) => Some(answer),
         }
     }
 

@@ -365,10 +365,9 @@ impl Cache {
 
     async fn serve_open(&self, resource: &Resource, goal: Goal, head_only: bool) -> Answer {
         let key = key_of(resource);
-        let kept = match self.load(&key).await {
-            Ok(kept) => kept,
+        let Ok(kept) = self.load(&key).await else {
             // A store that cannot be read is no reason to refuse what upstream has.
-            Err(_) => return self.direct(resource, head_only, NotStored::StoreFailed.as_str()).await,
+            return self.direct(resource, head_only, NotStored::StoreFailed.as_str()).await;
         };
         if let Some(entry) = &kept {
             if self.decide(resource, entry) == Decision::Serve {

@@ -1,5 +1,7 @@
 //! `lumbung suite`: what is served of each suite, and the channels.
 
+use std::fmt::Write as _;
+
 use serde::Serialize;
 
 use super::engine::{OFFLINE_REFRESH, Question, ask};
@@ -66,7 +68,7 @@ fn show_text(detail: &SuiteDetail) -> String {
     let mut text = format!("{} {}\n", facts.repo, facts.suite);
     let mut pair = |name: &str, value: String| {
         if !value.is_empty() {
-            text += &format!("  {name:<15} {value}\n");
+            let _ = writeln!(text, "  {name:<15} {value}");
         }
     };
     pair("origin", detail.origin.clone().unwrap_or_default());
@@ -94,10 +96,10 @@ fn show_text(detail: &SuiteDetail) -> String {
 async fn refresh(args: &args::Suite, repo: Option<&str>, suite: Option<&str>) -> anyhow::Result<Ending> {
     let mut path = "/api/v1/suites/refresh".to_owned();
     if let Some(repo) = repo {
-        path += &format!("?repo={}", encoded(repo));
+        let _ = write!(path, "?repo={}", encoded(repo));
     }
     if let Some(suite) = suite {
-        path += &format!("&suite={}", encoded(suite));
+        let _ = write!(path, "&suite={}", encoded(suite));
     }
     let refreshed: Vec<RefreshFacts> = loop {
         let offline = async |store: &crate::app::Offline| {
@@ -144,7 +146,7 @@ fn channels_text(channels: &[ChannelFacts]) -> String {
             .after_seconds
             .map_or_else(|| "by hand".to_owned(), |after| format!("after {}", seconds_in_words(after)));
         if channel.rolled_back_at.is_some() {
-            moved += &format!(", rolled back {}", date(channel.rolled_back_at));
+            let _ = write!(moved, ", rolled back {}", date(channel.rolled_back_at));
         }
         if channel.suites.is_empty() {
             let dash = || "-".to_owned();

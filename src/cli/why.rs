@@ -6,10 +6,8 @@ use super::{Ending, args, output};
 use crate::cache::Explanation;
 
 pub(super) fn run(args: &args::Why) -> anyhow::Result<Ending> {
-    let mut path = format!("/api/v1/why?url={}", encoded(&args.url));
-    if let Some(client) = args.client {
-        path += &format!("&client={}", encoded(&client.to_string()));
-    }
+    let client = args.client.map(|client| format!("&client={}", encoded(&client.to_string())));
+    let path = format!("/api/v1/why?url={}{}", encoded(&args.url), client.unwrap_or_default());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let offline = async |store: &crate::app::Offline| {
         let (explainer, url, client) = (store.explainer().clone(), args.url.clone(), args.client);

@@ -59,7 +59,7 @@ impl Resource {
     #[must_use]
     pub fn key_path(&self) -> Arc<str> {
         match &self.query {
-            None => Arc::from(self.path.as_str()),
+            None => self.path.shared(),
             Some(query) => Arc::from(format!("{}?{query}", self.path)),
         }
     }

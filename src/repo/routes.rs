@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::repo_path::RepoPath;
 use crate::safe_url::{Host, Origin, Scheme};
 
-use super::config::{Config, HostPattern};
+use super::config::{Alias, Config, HostPattern};
 use super::resource::{Repository, Resource};
 
 /// Every configured repository, and the addresses that lead to them.
@@ -113,7 +113,7 @@ impl Repositories {
             .flat_map(|repository| {
                 let config = &repository.config;
                 let upstreams = config.upstreams.iter().map(|base| base.origin.clone());
-                let aliases = config.aliases.iter().filter_map(|alias| alias.base()).map(|base| base.origin);
+                let aliases = config.aliases.iter().filter_map(Alias::base).map(|base| base.origin);
                 upstreams.chain(aliases).chain(config.rescue.iter().map(|rescue| rescue.origin().clone()))
             })
             .collect();

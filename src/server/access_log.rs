@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode};
@@ -44,6 +45,8 @@ pub(super) struct Account {
     pub(super) unframed: bool,
     bytes: AtomicU64,
     cut: Mutex<Option<Box<str>>>,
+    /// Who waits until what was given to the connection is written.
+    waiting: Mutex<Option<Waker>>,
 }
 
 impl Account {
@@ -73,12 +76,25 @@ impl Account {
             unframed: false,
             bytes: AtomicU64::new(0),
             cut: Mutex::new(None),
+            waiting: Mutex::new(None),
         }
     }
 
     /// So many bytes of the body were written to the connection.
     pub(super) fn sent(&self, bytes: u64) {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Has `waker` woken when the next piece of the body has been written.
+    pub(super) fn wake_after_piece(&self, waker: &Waker) {
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
+    }
+
+    /// A piece of the body has been written, or given up.
+    pub(super) fn piece_done(&self) {
+        if let Some(waker) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            waker.wake();
+        }
     }
 
     /// The body was cut short.
@@ -237,7 +253,7 @@ mod tests {
         line(target, None).json(TIME, &mut json);
         let text = String::from_utf8(text).unwrap();
         assert_eq!(text.chars().filter(|character| character.is_control()).count(), 1, "{text}");
-        assert_eq!(json.iter().filter(|byte| **byte == b'\n').count(), 1);
+        assert_eq!(memchr::memchr_iter(b'\n', &json).count(), 1);
         let event: serde_json::Value = serde_json::from_slice(&json).unwrap();
         assert_eq!((event["target"].as_str(), event["status"].as_u64()), (Some(target), Some(200)));
     }

@@ -30,6 +30,9 @@ pub(super) enum Content {
     Stored(Stored),
     /// Anything that has to be waited for.
     Stream { next: Pending<Step>, size: Option<u64> },
+    /// Nothing more will come, and what came before is still being written: hyper throws away what it
+    /// holds when a body fails, and the client could not resume behind it.
+    Cut(BodyError),
 }
 
 impl Content {
@@ -40,6 +43,7 @@ impl Content {
             Self::Text(text) => Some(text.len() as u64),
             Self::Stored(stored) => Some(stored.end - stored.position),
             Self::Stream { size, .. } => *size,
+            Self::Cut(_) => None,
         }
     }
 }
@@ -167,10 +171,10 @@ impl HttpBody for Body {
     type Error = BodyError;
 
     fn poll_frame(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Chunk>, BodyError>>> {
-        let this = self.get_mut();
+        let this = &mut *self;
         let piece = match &mut this.content {
             Content::Empty => None,
             Content::Text(text) => (!text.is_empty()).then(|| Piece::Here(std::mem::take(text))),
@@ -186,11 +190,21 @@ impl HttpBody for Body {
                     None
                 }
                 Step::Cut(error) => {
-                    this.account.cut(&error.to_string());
-                    this.content = Content::Empty;
-                    return Poll::Ready(Some(Err(error)));
+                    this.content = Content::Cut(error);
+                    return self.poll_frame(cx);
                 }
             },
+            Content::Cut(error) => {
+                // This body's and one of each piece.
+                if Arc::strong_count(&this.account) > 1 {
+                    this.account.wake_after_piece(cx.waker());
+                    return Poll::Pending;
+                }
+                this.account.cut(&error.to_string());
+                let error = std::mem::replace(error, BodyError(String::new()));
+                this.content = Content::Empty;
+                return Poll::Ready(Some(Err(error)));
+            }
         };
         Poll::Ready(piece.map(|piece| Ok(Frame::data(piece.into_chunk(&this.account)))))
     }

@@ -155,6 +155,12 @@ impl Chunk {
     }
 }
 
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        self.account.piece_done();
+    }
+}
+
 impl Buf for Part {
     fn remaining(&self) -> usize {
         self.length

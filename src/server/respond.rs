@@ -8,13 +8,16 @@ use hyper::ext::ReasonPhrase;
 
 use super::body::{Content, Source as BodySource, Stored};
 use super::error::Told;
-use crate::cache::{Answer, ByteRange, Cache, Conditions, Entry, Freshness, Passed, Validators, Verdict};
+use crate::cache::{Answer, ByteRange, Cache, Conditions, Description, Entry, Freshness, Passed, Verdict};
 use crate::clock;
 use crate::outcome::{Outcome, Source};
 use crate::repo::Resource;
 
 /// RFC 9211's header, which `http` does not name yet.
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// Headers of an answer from the store, `Date` included.
+const HEADERS: usize = 12;
 
 /// Headers of an upstream that are passed on with a response that goes past the store.
 const PASSED_ON: [HeaderName; 12] = [
@@ -59,8 +62,11 @@ impl Asking<'_> {
             }
             Answer::Flying { flight, head, outcome } => {
                 let verdict = self.conditions.judge(&head.validators, head.total);
-                let mut response =
-                    Self::described(verdict, &head.validators, head.content_type.as_deref(), head.total);
+                let mut response = Self::described(
+                    verdict,
+                    &Description::new(&head.validators, head.content_type.as_deref()),
+                    head.total,
+                );
                 let status = match outcome {
                     Outcome::Joined => "lumbung; fwd=uri-miss; collapsed",
                     Outcome::Miss => "lumbung; fwd=uri-miss; stored",
@@ -98,29 +104,11 @@ impl Asking<'_> {
     ) -> Reply {
         let size = entry.meta.size;
         let verdict = self.conditions.judge(&entry.validators, Some(size));
-        let content_type = entry.meta.content_type.as_deref();
-        let mut response = Self::described(verdict, &entry.validators, content_type, Some(size));
+        let mut response = Self::described(verdict, entry.description(), Some(size));
         let age = clock::unix(self.now).saturating_sub(checked_at).max(0);
         let headers = response.headers_mut();
         headers.insert(header::AGE, HeaderValue::from(age));
-        let status = match (outcome, freshness) {
-            (Outcome::Miss, _) => "lumbung; fwd=uri-miss; stored".to_owned(),
-            (Outcome::Joined, _) => "lumbung; fwd=uri-miss; collapsed".to_owned(),
-            (_, Freshness::Fresh) if entry.is_unverified() => "lumbung; hit; detail=unverified".to_owned(),
-            (_, Freshness::Fresh) => "lumbung; hit".to_owned(),
-            (_, Freshness::Checked) => "lumbung; fwd=stale; fwd-status=304".to_owned(),
-            (_, Freshness::Unchecked(why)) => {
-                let mut status = "lumbung; hit; ttl=-1; detail=\"not checked: ".to_owned();
-                status.extend(
-                    why.chars().filter(|c| (*c == ' ' || c.is_ascii_graphic()) && *c != '"' && *c != '\\'),
-                );
-                status.push('"');
-                status
-            }
-        };
-        if let Ok(status) = HeaderValue::from_str(&status) {
-            headers.insert(CACHE_STATUS, status);
-        }
+        headers.insert(CACHE_STATUS, cache_status(entry, outcome, freshness));
         let range = match verdict {
             Verdict::Full if size > 0 => Some(ByteRange { first: 0, last: size - 1 }),
             Verdict::Partial(range) => Some(range),
@@ -136,13 +124,10 @@ impl Asking<'_> {
     }
 
     /// Status and headers for a representation with these properties.
-    fn described(
-        verdict: Verdict,
-        validators: &Validators,
-        content_type: Option<&str>,
-        size: Option<u64>,
-    ) -> Response<()> {
+    fn described(verdict: Verdict, description: &Description, size: Option<u64>) -> Response<()> {
+        // Room for all, so that the map grows once.
         let mut response = Response::new(());
+        response.headers_mut().reserve(HEADERS);
         *response.status_mut() = match verdict {
             Verdict::Full => StatusCode::OK,
             Verdict::Partial(_) => StatusCode::PARTIAL_CONTENT,
@@ -152,9 +137,12 @@ impl Asking<'_> {
         };
         let headers = response.headers_mut();
         common(headers);
-        put(headers, header::ETAG, &validators.etag);
-        let date = httpdate::fmt_http_date(clock::from_unix(validators.last_modified.max(0)));
-        put(headers, header::LAST_MODIFIED, &date);
+        let known = [(header::ETAG, &description.etag), (header::LAST_MODIFIED, &description.last_modified)];
+        for (name, value) in known {
+            if let Some(value) = value {
+                headers.insert(name, value.clone());
+            }
+        }
         headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         let length = match verdict {
             Verdict::Full => size,
@@ -174,8 +162,10 @@ impl Asking<'_> {
         if let Some(length) = length {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         }
-        if matches!(verdict, Verdict::Full | Verdict::Partial(_)) {
-            put(headers, header::CONTENT_TYPE, content_type.unwrap_or("application/octet-stream"));
+        if matches!(verdict, Verdict::Full | Verdict::Partial(_))
+            && let Some(content_type) = &description.content_type
+        {
+            headers.insert(header::CONTENT_TYPE, content_type.clone());
         }
         response
     }
@@ -239,6 +229,26 @@ pub(super) fn text(status: StatusCode, content_type: &'static str, text: String,
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let content = if head_only { Content::Empty } else { Content::Text(text.into()) };
     Reply { head, content, outcome: Outcome::Passed, source: Source::Store }
+}
+
+/// How a stored copy came to be served, in the words of RFC 9211.
+fn cache_status(entry: &Entry, outcome: Outcome, freshness: &Freshness) -> HeaderValue {
+    HeaderValue::from_static(match (outcome, freshness) {
+        (Outcome::Miss, _) => "lumbung; fwd=uri-miss; stored",
+        (Outcome::Joined, _) => "lumbung; fwd=uri-miss; collapsed",
+        (_, Freshness::Fresh) if entry.is_unverified() => "lumbung; hit; detail=unverified",
+        (_, Freshness::Fresh) => "lumbung; hit",
+        (_, Freshness::Checked) => "lumbung; fwd=stale; fwd-status=304",
+        (_, Freshness::Unchecked(why)) => {
+            let mut status = "lumbung; hit; ttl=-1; detail=\"not checked: ".to_owned();
+            status.extend(
+                why.chars().filter(|c| (*c == ' ' || c.is_ascii_graphic()) && *c != '"' && *c != '\\'),
+            );
+            status.push('"');
+            return HeaderValue::from_str(&status)
+                .unwrap_or(HeaderValue::from_static("lumbung; hit; ttl=-1"));
+        }
+    })
 }
 
 fn common(headers: &mut HeaderMap) {

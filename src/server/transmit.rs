@@ -4,9 +4,10 @@
 //! a part is probed first, with reads of single bytes that do not wait (`preadv2` with `RWF_NOWAIT`),
 //! one in each stretch that the kernel reads ahead at once. What is not there is read on the blocking
 //! pool, and only then sent. A page that is evicted between probe and call costs a wait of one page.
+//! What was found in memory a moment ago is not probed again (see [`Warmth`](crate::cache::Warmth)).
 //!
-//! Short parts are read and written together with the head before them, which is one call less and
-//! cheaper up to a few pages. Where the kernel cannot send from a file system at all (`EINVAL`), the
+//! Parts of up to a page are read and written together with the head before them, which is one call less
+//! and as cheap there; from two pages on, sending costs less than two copies do. Where the kernel cannot send from a file system at all (`EINVAL`), the
 //! same way serves every part of the connection.
 //!
 //! A file that ends before it should is an error, and hyper closes the connection.
@@ -30,7 +31,7 @@ use tokio::task::JoinHandle;
 use super::part::{Holder, LONGEST, Outgoing, Parts};
 
 /// Up to this length a part is read and written, in bytes.
-const SHORT: usize = 16 * 1024;
+const SHORT: usize = 4 * 1024;
 
 /// Most bytes in one piece where parts are copied.
 const COPIED: usize = 64 * 1024;
@@ -149,7 +150,7 @@ impl Transmit {
     ) -> io::Result<Tried> {
         let file = part.holder.file();
         let length = match self.known_from(part) {
-            0 => probe(file, part.position, length).map_err(|error| unreadable(part, error))?,
+            0 => in_memory(part, length).map_err(|error| unreadable(part, error))?,
             known => length.min(known),
         };
         if length == 0 {
@@ -265,6 +266,20 @@ fn write(stream: &TcpStream, before: &[IoSlice<'_>], bytes: &[u8]) -> io::Result
 
 fn is_for_later(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+/// How many of the `length` bytes of a part are in memory, as far as probes tell, or told a moment ago.
+fn in_memory(part: &Outgoing, length: usize) -> io::Result<usize> {
+    let probe = || probe(part.holder.file(), part.position, length);
+    let Holder::Stored(entry) = &part.holder else { return probe() };
+    if entry.warmth.is_warm(part.position, length as u64) {
+        return Ok(length);
+    }
+    let sure = probe()?;
+    if sure == length {
+        entry.warmth.note(part.position, length as u64);
+    }
+    Ok(sure)
 }
 
 /// How many of `length` bytes at `position` are in memory, as far as probes tell.

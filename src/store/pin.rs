@@ -83,7 +83,7 @@ impl Store {
                 .prepare_cached(&format!(
                     "SELECT channel, repo, suite, previous, ?2 FROM pin WHERE {differ} ORDER BY repo, suite"
                 ))?
-                .query_map(params![channel, now], |row| pin(row))?
+                .query_map(params![channel, now], pin)?
                 .collect::<SqlResult<_>>()?;
             if back.is_empty() {
                 return Ok(Ok(back));
@@ -134,7 +134,7 @@ impl Store {
     /// When the catalog cannot be read.
     pub fn pins(&self) -> Result<Vec<Pin>, Error> {
         self.shared().readers.read("list the channels", |connection| {
-            connection.prepare_cached(CURRENT)?.query_map([], |row| pin(row))?.collect()
+            connection.prepare_cached(CURRENT)?.query_map([], pin)?.collect()
         })
     }
 
@@ -145,7 +145,7 @@ impl Store {
     /// When the catalog cannot be read.
     pub fn previous_pins(&self, channel: &str) -> Result<Vec<Pin>, Error> {
         self.shared().readers.read("look up a channel's past", |connection| {
-            connection.prepare_cached(PREVIOUS)?.query_map([channel], |row| pin(row))?.collect()
+            connection.prepare_cached(PREVIOUS)?.query_map([channel], pin)?.collect()
         })
     }
 }

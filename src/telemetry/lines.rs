@@ -192,7 +192,7 @@ mod tests {
         for _ in 0..9 {
             allow.send(()).unwrap();
         }
-        lines.finish(Duration::from_secs(60));
+        lines.finish(Duration::from_mins(1));
         let text = String::from_utf8(written.try_iter().flatten().collect()).unwrap();
         let seen: Vec<_> = text.lines().map(|line| line.split_once("Z ").unwrap()).collect();
         assert_eq!(seen.iter().map(|line| line.1).collect::<Vec<_>>(), ["0", "1", "2"]);
@@ -214,7 +214,7 @@ mod tests {
         for _ in 0..9 {
             allow.send(()).unwrap();
         }
-        lines.finish(Duration::from_secs(60));
+        lines.finish(Duration::from_mins(1));
         let bytes: usize = written.try_iter().map(|bytes| bytes.len()).sum();
         assert!((MOST..=2 * MOST).contains(&bytes), "{bytes}");
     }

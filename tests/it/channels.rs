@@ -305,10 +305,10 @@ async fn a_time_shows_what_was_current_then() {
     let archive = Archive::start().await;
     let server = archive.serve("", "").await;
     update(&server, "/ubuntu").await;
-    server.clock().advance(Duration::from_secs(3600));
+    server.clock().advance(Duration::from_hours(1));
     let between = jiff::Timestamp::try_from(server.clock().now()).expect("a time");
     let time = between.strftime("%Y%m%dT%H%M%SZ").to_string();
-    server.clock().advance(Duration::from_secs(3600));
+    server.clock().advance(Duration::from_hours(1));
     archive.go_on();
     update(&server, "/ubuntu").await;
     for base in [format!("/ubuntu@{time}"), format!("/snapshot/{time}/ubuntu")] {
@@ -322,7 +322,7 @@ async fn a_time_shows_what_was_current_then() {
 /// The server promotes at its start, and every minute.
 #[tokio::test]
 async fn what_live_has_had_long_enough_is_promoted_but_not_what_was_rolled_back() {
-    const DAY: Duration = Duration::from_secs(24 * 3600);
+    const DAY: Duration = Duration::from_hours(24);
     let archive = Archive::start().await;
     let mut server = archive.serve("", "[[channel]]\nname = \"stable\"\nafter = \"7 days\"\n").await;
     let stable = format!("/ubuntu@stable/{SUITE}");

@@ -290,7 +290,7 @@ async fn an_orderly_end_keeps_what_had_come_of_a_flight_too() {
     connection.head().await.expect("an answer");
     connection.bytes(1_234_567).await;
     // Nobody reads any more, so nothing is left to wait for.
-    drop(connection);
+    connection.abort();
     process.signal(Signal::TERM);
     assert!(process.ended().await.success(), "{:#?}", process.log());
     process.start_again().await;

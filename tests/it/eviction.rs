@@ -9,7 +9,7 @@ use crate::support::origin::{Origin, Reply};
 use crate::support::server::TestServer;
 use crate::support::{PATIENCE, noise};
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// A server whose store is limited by `limits`, lines of `[store]`; two repositories of the same origin.
 async fn start(origin: &Origin, limits: &str) -> TestServer {

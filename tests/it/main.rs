@@ -8,6 +8,7 @@
 )]
 #![expect(
     clippy::expect_used,
+    clippy::unwrap_used,
     reason = "what a test cannot do without ends the test, in the support's functions as in the test's own"
 )]
 #![expect(
@@ -15,6 +16,12 @@
     clippy::format_collect,
     reason = "short texts are made once in a test: how they read counts more than an allocation"
 )]
+#![expect(
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    reason = "a test's own sizes and counts are small"
+)]
+#![expect(clippy::print_stdout, reason = "figures for whoever runs the tests with --nocapture")]
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -38,6 +45,7 @@ mod requests;
 mod resumes;
 mod seeing;
 mod sending;
+mod snapshots;
 mod startup;
 mod suites;
 mod suites_api;

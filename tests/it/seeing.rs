@@ -184,7 +184,7 @@ async fn what_is_not_what_its_hash_says_is_counted() {
     let metrics = Metrics::after(server.admin(), 1).await;
     assert!(metrics.sum("lumbung_verify_failures_total") >= 1.0);
     metrics.assert(&[("lumbung_store_objects", 0.0)]);
-    let row = r#"lumbung_verify_failures_total{repo="ubuntu",what="by-hash"}"#;
+    let row = r#"lumbung_verify_failures_total{repo="ubuntu",what="object"}"#;
     assert!(metrics.0.contains_key(row));
 }
 

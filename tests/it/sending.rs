@@ -7,8 +7,7 @@ use crate::support::origin::{Origin, Reply};
 use crate::support::server::TestServer;
 
 /// Around every border between ways of sending.
-const SIZES: [usize; 8] =
-    [1, 4096, 16 * 1024, 16 * 1024 + 1, 200_000, 1024 * 1024, 1024 * 1024 + 1, 5_000_000];
+const SIZES: [usize; 8] = [1, 4096, 4097, 16 * 1024, 200_000, 1024 * 1024, 1024 * 1024 + 1, 5_000_000];
 
 fn path(size: usize) -> String {
     format!("/repo/pool/file_{size}.deb")

@@ -7,7 +7,7 @@ use crate::support::client::{ask, get};
 use crate::support::origin::Origin;
 use crate::support::repository::{Key, Package, Publication, Repository};
 use crate::support::server::TestServer;
-use crate::support::sha256;
+use crate::support::{PATIENCE, sha256};
 
 const NANO: &str = "pool/main/n/nano/nano_7.2-1_amd64.deb";
 const INDEX: &str = "dists/noble/main/binary-amd64/Packages.xz";
@@ -96,7 +96,16 @@ async fn a_package_is_explained_down_to_signer_index_and_hash() {
     let signer = listed["signers"][0].as_str().expect("a signer");
     assert!(world.key.keyring().len() > 10 && signer.len() == 40, "{signer}");
     world.fetch(NANO).await;
-    let here = world.why(&format!("/ubuntu/{NANO}")).await;
+    // The client has the last byte before the transfer is stored.
+    let stored = async {
+        loop {
+            let here = world.why(&format!("/ubuntu/{NANO}")).await;
+            if here["decision"] != "join" {
+                break here;
+            }
+        }
+    };
+    let here = tokio::time::timeout(PATIENCE, stored).await.expect("a stored package");
     assert_eq!((&here["present"], &here["decision"]), (&true.into(), &"serve".into()), "{here}");
     assert_eq!(here["upstream"], world.origin.url(&format!("/ubuntu/{NANO}")), "{here}");
     assert_eq!(here["sha256"], sha256(&world.archive.bytes(NANO)));
@@ -110,7 +119,7 @@ async fn a_release_file_is_explained_with_its_age_and_what_happens_next() {
     world.fetch("dists/noble/InRelease").await;
     let young = world.why(target).await;
     assert_eq!((&young["known"], &young["decision"]), (&"release-file".into(), &"serve".into()), "{young}");
-    world.server.clock().advance(std::time::Duration::from_secs(3600));
+    world.server.clock().advance(std::time::Duration::from_hours(1));
     let old = world.why(target).await;
     assert_eq!(old["decision"], "check", "{old}");
     assert!(old["age_seconds"].as_u64().is_some_and(|age| age >= 3600), "{old}");

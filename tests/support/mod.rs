@@ -18,6 +18,7 @@ pub mod origin;
 pub mod real_upstream;
 pub mod repository;
 pub mod server;
+pub mod snapshot_apt;
 
 use std::fmt::Write as _;
 use std::path::Path;

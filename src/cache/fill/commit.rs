@@ -42,7 +42,7 @@ impl Fill {
         self.cache.note_lie(&self.flight.key, &mirrors);
         let text = format!("what {upstream} sent was not what its hash says");
         let repo = self.resource.repository.name();
-        self.cache.tell(EventKind::VerifyFailure, repo, self.resource.path.as_str(), text);
+        self.cache.tell(EventKind::VerifyFailure, repo, self.resource.path.as_str(), &text);
         let damaged = Failure::Damaged { upstream };
         if self.flight.has_head() { Step::Done(End::Failed(damaged)) } else { Step::Next(damaged) }
     }

@@ -11,6 +11,7 @@ use crate::cache::events::EventKind;
 use crate::cache::failure::Failure;
 use crate::cache::flight::End;
 use crate::outcome::Class;
+use crate::repo::Alias;
 
 /// Whether an upstream that fails like this does not have the file (any more).
 pub(super) const fn lacks(failure: &Failure) -> bool {
@@ -33,7 +34,7 @@ impl Fill {
                         if matches!(end, End::Committed(_)) {
                             let text = format!("no upstream has it any more; {} has", source.base);
                             let repo = self.resource.repository.name();
-                            self.cache.tell(EventKind::Rescued, repo, self.resource.path.as_str(), text);
+                            self.cache.tell(EventKind::Rescued, repo, self.resource.path.as_str(), &text);
                         }
                         return Some(end);
                     }
@@ -54,7 +55,7 @@ impl Fill {
     fn rescuers(&self) -> Vec<Source> {
         let config = &self.resource.repository.config;
         let date = self.goal.known.as_ref().and_then(|known| known.date);
-        let aliases = config.aliases.iter().filter_map(|alias| alias.base());
+        let aliases = config.aliases.iter().filter_map(Alias::base);
         let rescue = config.rescue.iter().filter_map(|rescue| rescue.base(date));
         aliases
             .filter(|base| !config.upstreams.contains(base))

@@ -49,7 +49,7 @@ impl Cache {
         if current.is_some() {
             let problem = failure.to_string();
             let text = format!("the suite stays as it is: {problem}");
-            self.tell(EventKind::Pending, repository.name(), folder.as_str(), text);
+            self.tell(EventKind::Pending, repository.name(), folder.as_str(), &text);
             self.note_check(repository, folder, Some(problem)).await;
         }
         Err(failure)
@@ -128,7 +128,7 @@ impl Cache {
             };
             if let Some(kind) = kind {
                 let text = format!("the release file of {} was refused: {objection}", published.upstream);
-                self.tell(kind, repository.name(), folder.as_str(), text);
+                self.tell(kind, repository.name(), folder.as_str(), &text);
             }
             return Err(unfit(objection.to_string()));
         }
@@ -142,14 +142,14 @@ impl Cache {
                     signers.join(", "),
                     current.row.signers.join(", ")
                 );
-                self.tell(EventKind::SigningKeyChanged, repository.name(), folder.as_str(), text);
+                self.tell(EventKind::SigningKeyChanged, repository.name(), folder.as_str(), &text);
                 return Err(unfit(
                     "it is signed by another key than the one that is served, which is still \
                     in the keyring; if this is right, remove the old key there"
                         .to_owned(),
                 ));
             }
-            if release == current.release && self.is_same(current, &published, &text) {
+            if release == current.release && Self::is_same(current, &published, &text) {
                 // An upstream that does not know, or does not tell, that nothing has changed.
                 self.put_form(published.form).await?;
                 self.note_check(repository, folder, None).await;
@@ -161,7 +161,7 @@ impl Cache {
     }
 
     /// Whether what was published is what the generation has, byte for byte.
-    fn is_same(&self, current: &Generation, published: &Published, text: &[u8]) -> bool {
+    fn is_same(current: &Generation, published: &Published, text: &[u8]) -> bool {
         let row = &current.row;
         let is = |known: Option<Digest>, bytes: &[u8]| known == Some(Digest::of(bytes));
         row.text == Digest::of(text)
@@ -263,7 +263,7 @@ impl Cache {
         };
         let row = store.adopt(new, indices).await.map_err(|error| Failure::store(&error))?;
         let text = format!("generation {} is current", row.id);
-        self.tell(EventKind::Adopted, repository.name(), folder.as_str(), text);
+        self.tell(EventKind::Adopted, repository.name(), folder.as_str(), &text);
         let check = self.checked(repository, folder, None);
         let before = self.current(repository, folder);
         let generation = Arc::new(Generation::new(row, release, before.as_deref()));

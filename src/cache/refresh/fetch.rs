@@ -13,7 +13,7 @@ use crate::cache::policy;
 use crate::clock;
 use crate::outcome::Class;
 use crate::repo::apt::release::MAX_TEXT;
-use crate::repo::apt::signature::{Keyring, Signer, Verdict, Verified, clear_text};
+use crate::repo::apt::signature::{Keyring, SignatureError, Signer, Verdict, Verified, clear_text};
 use crate::repo::{Repository, Trust};
 use crate::repo_path::RepoPath;
 use crate::safe_url::BaseUrl;
@@ -84,8 +84,8 @@ impl Cache {
             return Ok(Found::Same);
         };
         let (bytes, published) = small.published();
-        let verified = self.believe(repository, base, bytes.clone(), None).await?;
-        Ok(Found::New(Box::new(published(Bytes::Inline(bytes))), verified))
+        let (form, verified) = self.believe(repository, base, Bytes::Inline(bytes)).await?;
+        Ok(Found::New(Box::new(published(form)), verified))
     }
 
     pub(super) async fn pair(
@@ -112,8 +112,8 @@ impl Cache {
         };
         let signature = signature.map(|small| small.bytes);
         let (bytes, published) = release.published();
-        let verified = self.believe(repository, base, bytes.clone(), Some(signature.clone())).await?;
-        Ok(Found::New(Box::new(published(Bytes::Pair(bytes, signature))), verified))
+        let (form, verified) = self.believe(repository, base, Bytes::Pair(bytes, signature)).await?;
+        Ok(Found::New(Box::new(published(form)), verified))
     }
 
     /// Fetches a small file, or `None` when it is still the `known` one.
@@ -177,36 +177,37 @@ impl Cache {
         Failure::unreachable(error)
     }
 
-    /// The text of a release file, if what vouches for the repository vouches for it. `detached` is given
-    /// for a `Release` with, perhaps, its `Release.gpg`.
+    /// The text of a release file, if what vouches for the repository vouches for it; and the file again.
     async fn believe(
         &self,
         repository: &Arc<Repository>,
         base: &BaseUrl,
-        file: Vec<u8>,
-        detached: Option<Option<Vec<u8>>>,
-    ) -> Result<Verified, Failure> {
+        form: Bytes,
+    ) -> Result<(Bytes, Verified), Failure> {
         let upstream: Arc<str> = base.origin.host.as_str().into();
         let keyring = self.0.keyrings[repository.index].clone();
         let (trust, now) = (repository.config.trust, self.0.parts.clock.now());
-        let judged = tokio::task::spawn_blocking(move || match (trust, detached) {
-            (Trust::Signature, None) => keyring.verify_inline(&file, now).map_err(|error| error.to_string()),
-            (Trust::Signature, Some(Some(signature))) => {
-                keyring.verify_detached(&file, &signature, now).map_err(|error| error.to_string())
-            }
-            (Trust::Signature, Some(None)) => Err("the release file is not signed".to_owned()),
-            // The transport vouches for the text; what follows from it is checked all the same.
-            (Trust::Https | Trust::None, None) => clear_text(&file)
-                .map(|text| Verified { text, signers: Vec::new() })
-                .map_err(|error| error.to_string()),
-            (Trust::Https | Trust::None, Some(_)) => Ok(Verified { text: file, signers: Vec::new() }),
-        })
-        .await
-        .map_err(|_| Failure::Stopping)?;
-        judged.map_err(|why| {
+        let judging = tokio::task::spawn_blocking(move || {
+            let judged = match (trust, &form) {
+                (Trust::Signature, Bytes::Inline(file)) => keyring.verify_inline(file, now),
+                (Trust::Signature, Bytes::Pair(file, Some(signature))) => {
+                    keyring.verify_detached(file, signature, now)
+                }
+                (Trust::Signature, Bytes::Pair(_, None)) => Err(SignatureError::NotSigned),
+                // The transport vouches for the text; what follows from it is checked all the same.
+                (Trust::Https | Trust::None, Bytes::Inline(file)) => {
+                    clear_text(file).map(|text| Verified { text, signers: Vec::new() })
+                }
+                (Trust::Https | Trust::None, Bytes::Pair(file, _)) => {
+                    Ok(Verified { text: file.clone(), signers: Vec::new() })
+                }
+            };
+            judged.map(|verified| (form, verified)).map_err(|error| error.to_string())
+        });
+        judging.await.map_err(|_| Failure::Stopping)?.map_err(|why| {
             self.0.parts.metrics.verify_failure(repository.name(), "signature");
             let text = format!("a release file of {upstream} was refused: {why}");
-            self.tell(EventKind::VerifyFailure, repository.name(), "", text);
+            self.tell(EventKind::VerifyFailure, repository.name(), "", &text);
             Failure::Untrusted { upstream, why: why.into() }
         })
     }
@@ -273,7 +274,7 @@ fn load_keyring(repository: &Repository) -> Keyring {
             Err(error) => match shipped(path) {
                 Some(bytes) => files.push(bytes.to_vec()),
                 None => {
-                    tracing::error!(repo = %repository.name(), path = %path.display(), %error, "a keyring cannot be read")
+                    tracing::error!(repo = %repository.name(), path = %path.display(), %error, "a keyring cannot be read");
                 }
             },
         }

@@ -45,7 +45,7 @@ impl Cache {
                     }
                     Err(error) => {
                         tracing::warn!(repo = %row.repo, suite = %row.suite, generation = row.id, %error,
-                        "a generation cannot be read any more")
+                        "a generation cannot be read any more");
                     }
                 }
             }

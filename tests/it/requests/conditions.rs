@@ -97,13 +97,12 @@ async fn ranges_are_answered_in_flight_and_from_the_store(
     let in_flight = if end <= SIZE / 2 { None } else { Some(head.clone()) };
     flying.land().await;
     let mut answers = vec![get(server, PACKAGE, &[("Range", range)]).await];
-    match in_flight {
-        Some(head) => answers.push(connection.body(head).await),
-        None => {
-            assert_eq!(head.status, 206);
-            connection.send(request(server, "GET", "/", &[])).await;
-            assert_eq!(connection.response().await.status, 406);
-        }
+    if let Some(head) = in_flight {
+        answers.push(connection.body(head).await);
+    } else {
+        assert_eq!(head.status, 206);
+        connection.send(request(server, "GET", "/", &[])).await;
+        assert_eq!(connection.response().await.status, 406);
     }
     for answer in answers {
         let length = (end - begin).to_string();

@@ -229,8 +229,9 @@ async fn the_other_form_of_a_release_file_is_fetched_when_somebody_wants_it() {
 
 fn https(origin: &Origin, authority: &std::path::Path) -> String {
     let url = origin.url("/u").replace("127.0.0.1", "localhost");
+    let authority = authority.display();
     format!(
-        "{LIMITS}ca = {authority:?}\n[[repo]]\nname = \"u\"\nkind = \"apt\"\nupstreams = [\"{url}\"]\ntrust = \"https\"\n"
+        "{LIMITS}ca = \"{authority}\"\n[[repo]]\nname = \"u\"\nkind = \"apt\"\nupstreams = [\"{url}\"]\ntrust = \"https\"\n"
     )
 }
 

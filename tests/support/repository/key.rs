@@ -27,7 +27,7 @@ impl Key {
 
     /// A key whose time was over a year ago. It signs all the same.
     pub fn expired(name: &str) -> Self {
-        const YEAR: Duration = Duration::from_secs(365 * 86_400);
+        const YEAR: Duration = Duration::from_hours(8760);
         Self::build(name, |builder| {
             builder.set_creation_time(SystemTime::now() - 2 * YEAR).set_validity_period(YEAR)
         })
