@@ -155,7 +155,7 @@ impl Cache {
             "a stored object is damaged: it is set aside and fetched again when it is asked for");
         self.0.parts.metrics.verify_failure(&key.repo, "stored");
         let text = format!("the stored object {digest} is damaged; it was set aside");
-        self.tell(EventKind::VerifyFailure, &key.repo, &key.path, text);
+        self.tell(EventKind::VerifyFailure, &key.repo, &key.path, &text);
     }
 }
 
