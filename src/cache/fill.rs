@@ -23,6 +23,7 @@ use super::flight::{End, Flight};
 use super::goal::Goal;
 use super::lookup::{Cache, key_of};
 use super::policy;
+use crate::outcome::Class;
 use crate::repo::{PathClass, Resource};
 use crate::suite::Channel;
 use crate::upstream::Backoff;
@@ -182,6 +183,12 @@ impl Fill {
                 (None, Some(failure)) => failure,
                 (None, None) => return Err(Failure::Unreachable("no upstream is configured".into())),
             };
+            // A mirror in mid-sync is whole again in minutes, not in seconds, and nobody waits: the next
+            // look at the suite asks again.
+            let mid_sync = matches!(failure, Failure::Changed { .. } | Failure::Damaged { .. });
+            if self.flight.class == Class::Refresh && mid_sync {
+                return Err(failure);
+            }
             // With a copy at hand nobody has to wait for upstreams that all fail.
             let spared = self.kept.is_some() && !self.flight.has_head();
             if spared && mirrors.all_resting(Instant::now()) {

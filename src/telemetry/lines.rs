@@ -163,14 +163,17 @@ mod tests {
 
     use super::*;
 
-    /// A reader that takes a write when it is told to.
+    /// A reader that takes a write when it is told to, and tells before that it stands.
     struct Reader {
+        standing: mpsc::Sender<()>,
         allowed: mpsc::Receiver<()>,
         taken: mpsc::Sender<Vec<u8>>,
     }
 
     impl Write for Reader {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            // Not every test listens.
+            let _ = self.standing.send(());
             self.allowed.recv().map_err(io::Error::other)?;
             self.taken.send(bytes.to_vec()).map_err(io::Error::other)?;
             Ok(bytes.len())
@@ -185,7 +188,8 @@ mod tests {
     fn what_was_added_is_written_in_order_with_its_time() {
         let (allow, allowed) = mpsc::channel();
         let (taken, written) = mpsc::channel();
-        let lines = Lines::start(Reader { allowed, taken }).unwrap();
+        let (standing, _) = mpsc::channel();
+        let lines = Lines::start(Reader { standing, allowed, taken }).unwrap();
         for number in 0..3 {
             lines.add(|stamp, out| writeln!(out, "{stamp} {number}").unwrap());
         }
@@ -203,8 +207,11 @@ mod tests {
     fn a_reader_that_stands_still_costs_lines_and_neither_time_nor_memory() {
         let (allow, allowed) = mpsc::channel();
         let (taken, written) = mpsc::channel();
-        let lines = Lines::start(Reader { allowed, taken }).unwrap();
+        let (standing, stands) = mpsc::channel();
+        let lines = Lines::start(Reader { standing, allowed, taken }).unwrap();
         let line = [b'x'; 1024];
+        lines.add(|_, out| out.extend_from_slice(&line));
+        stands.recv().unwrap();
         for _ in 0..4 * MOST / line.len() {
             lines.add(|_, out| out.extend_from_slice(&line));
         }

@@ -35,7 +35,12 @@ impl Fill {
         transfer.discard().await;
         let last = senders.last().map(|source| source.base.origin.host.as_str());
         let upstream: Arc<str> = last.unwrap_or("an upstream").into();
-        if let [sender] = &senders[..] {
+        // An index that is not what its release file says is what a mirror in mid-sync looks like: everything
+        // else that it has may be right.
+        let is_index = self.goal.known.as_ref().is_some_and(|known| known.index.is_some());
+        if let [sender] = &senders[..]
+            && !is_index
+        {
             self.failed(sender, &UpstreamError::Damaged { host: upstream.to_string() });
         }
         let mirrors: Vec<usize> = senders.iter().filter_map(|source| source.mirror).collect();
