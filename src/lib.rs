@@ -15,6 +15,7 @@ pub mod outcome;
 pub mod repo;
 pub mod repo_path;
 pub mod safe_url;
+pub mod seed;
 pub mod server;
 pub mod status;
 pub mod store;

@@ -113,7 +113,8 @@ pub fn read(
     Ok(count)
 }
 
-fn package(stanza: Stanza<'_>) -> Option<Item<'_>> {
+/// The package that a stanza of `Packages` describes, if its file could be verified.
+pub(crate) fn package(stanza: Stanza<'_>) -> Option<Item<'_>> {
     let (mut path, mut size, mut sha256, mut sha512) = (None, None, None, None);
     let (mut package, mut version, mut architecture) = (None, None, None);
     // One walk over the fields: asking for seven by name would be seven.
