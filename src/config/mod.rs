@@ -14,6 +14,7 @@ mod log;
 mod mistakes;
 mod reader;
 mod repo;
+mod seed;
 mod server;
 mod store;
 mod upstream;
@@ -44,7 +45,7 @@ pub const BUILT_IN: &str = "built-in";
 const BUILT_IN_TEXT: &str = include_str!("../../config/lumbung.toml");
 
 /// Sections that a later version will know.
-const NOT_YET: [&str; 3] = ["wan", "seed", "alert"];
+const NOT_YET: [&str; 2] = ["wan", "alert"];
 
 /// Everything that was configured, as plain values.
 #[derive(Debug, Clone)]
@@ -61,6 +62,8 @@ pub struct Config {
     pub channels: Vec<crate::suite::ChannelConfig>,
     /// The offices, in the order of the file.
     pub offices: Vec<crate::server::Office>,
+    /// What is to be here before anybody asks, in the order of the file.
+    pub seeds: Vec<crate::seed::Config>,
     /// What is logged, and how.
     pub log: LogConfig,
     /// The file it came from, or [`BUILT_IN`].
@@ -176,6 +179,7 @@ struct Written {
     repos: Vec<repo::Written>,
     channels: Vec<channel::WrittenChannel>,
     offices: Vec<channel::WrittenOffice>,
+    seeds: Vec<seed::Written>,
     log: LogConfig,
     /// Where the first `[[repo]]` would stand, when no such section was written.
     no_repo: Option<Place>,
@@ -193,6 +197,7 @@ impl Written {
             repos: root.tables("repo").into_iter().map(repo::Written::read).collect(),
             channels: root.tables("channel").into_iter().map(channel::WrittenChannel::read).collect(),
             offices: root.tables("office").into_iter().map(channel::WrittenOffice::read).collect(),
+            seeds: root.tables("seed").into_iter().map(seed::Written::read).collect(),
             log: log::read(section("log")),
             no_repo: root.is_absent("repo").then(|| root.place("repo")),
         };
@@ -207,11 +212,13 @@ impl Written {
             report.wrong(place, "is missing; configure at least one repository in a section [[repo]]");
         }
         let channels = channel::channels(self.channels, report);
+        let repos = repo::validate(self.repos, report);
         Config {
             server: self.server.validate(report),
             store: self.store.validate(),
             upstream: self.upstream.validate(report),
-            repos: repo::validate(self.repos, report),
+            seeds: seed::validate(self.seeds, &repos, report),
+            repos,
             offices: channel::offices(self.offices, &channels, report),
             channels,
             log: self.log,
