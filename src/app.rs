@@ -350,6 +350,8 @@ impl Facts {
                 min_free: usage.min_free,
                 evicted_bytes: usage.evicted_bytes,
                 full: usage.full,
+                held_bytes: usage.held_bytes,
+                held_by: self.cache.pinning_channels(),
             },
             repos,
             suites: self.cache.suites(),

@@ -26,6 +26,7 @@ mod fill;
 mod flight;
 mod given;
 mod goal;
+mod keep;
 mod lookup;
 mod pass_body;
 mod policy;

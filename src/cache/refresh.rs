@@ -126,8 +126,7 @@ impl Cache {
     }
 
     /// Tries suites whose newest state is pending again, promotes what channels have waited for, and forgets
-    /// generations whose time is over.
-    /// Runs until a shutdown.
+    /// generations whose time is over. Runs until a shutdown.
     pub async fn tend_suites(self) {
         let tasks = self.0.parts.tasks.clone();
         loop {

@@ -31,9 +31,9 @@
 //!
 //! **Generations.** What a suite's states need is held: [`Store::adopt`] makes a generation current and
 //! holds its objects, and eviction passes them over until [`Store::drop_generations`]. Channels are
-//! rows that point at generations ([`Store::pin`]).
+//! rows that point at generations ([`Store::pin`]); what those list is kept, too ([`Keeper`]).
 //!
-//! **Locks.** The pool of readers, the touches, the noted indices, the unfinished transfers and the hooks have one mutex
+//! **Locks.** The pool of readers, the touches, the noted indices, the unfinished transfers, the hooks and the keeper have one mutex
 //! each. None is held while another is taken, during I/O, or while a hook runs, so there is no order
 //! to keep.
 
@@ -48,6 +48,7 @@ mod error;
 mod evict;
 mod generation;
 mod hold;
+mod keep;
 mod layout;
 mod lock;
 mod partials;
@@ -82,6 +83,7 @@ pub use config::Config;
 pub use entry::{Blob, EntryKey, EntryMeta, PartialMeta};
 pub use error::Error;
 pub use generation::{Generation, NewGeneration};
+pub use keep::{Candidate, Keeper};
 pub use pin::Pin;
 pub use staged::Staged;
 pub use sweep::Swept;

@@ -6,6 +6,7 @@ mod eviction;
 mod faults;
 mod generations;
 mod holding;
+mod keeping;
 mod migrating;
 mod opening;
 mod pins;

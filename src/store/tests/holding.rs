@@ -150,12 +150,15 @@ fn no_statement_about_holds_scans_and_eviction_walks_only_what_may_go() {
         steps.collect::<Result<_, _>>().unwrap()
     };
     for statement in [
+        catalog::COLDEST_AFTER,
         catalog::PUT_OBJECT,
         hold::MARK,
         hold::UNMARK,
         hold::HELD_BY,
         hold::RELEASE,
         hold::IS_HELD,
+        hold::LISTED,
+        hold::DROP_LISTED,
         generation::SUPERSEDE,
         pin::PREVIOUS,
         pin::PINNED,
