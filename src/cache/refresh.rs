@@ -15,6 +15,7 @@ mod form;
 mod judge;
 mod learn;
 mod restore;
+mod retire;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

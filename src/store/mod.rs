@@ -56,6 +56,7 @@ mod pin;
 mod publish;
 mod put;
 mod readers;
+mod retire;
 mod schema;
 mod shared;
 mod staged;

@@ -12,6 +12,7 @@ mod opening;
 mod pins;
 mod publishing;
 mod resuming;
+mod retiring;
 mod tables;
 mod working_set;
 

@@ -312,6 +312,10 @@ impl Cache {
         let store = self.0.parts.store.clone();
         let gone = tokio::task::spawn_blocking(move || store.droppable(oldest)).await;
         let Ok(Ok(gone)) = gone else { return };
+        // First, so that a crash in between leaves it to be done again.
+        if !gone.is_empty() {
+            self.retire(&gone).await;
+        }
         if !gone.is_empty()
             && let Err(error) = self.0.parts.store.drop_generations(gone.clone()).await
         {

@@ -141,7 +141,7 @@ fn add_tables(
 }
 
 /// The name of the object with this checksum, if the catalog knows it.
-fn digest_of(store: &Store, repository: &Repository, checksum: &Checksum) -> Option<Digest> {
+pub(super) fn digest_of(store: &Store, repository: &Repository, checksum: &Checksum) -> Option<Digest> {
     let named = || store.entry(&checksum_key(repository, checksum)).ok().flatten();
     checksum.sha256().or_else(|| named().map(|meta| meta.digest))
 }

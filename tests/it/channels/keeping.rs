@@ -1,4 +1,4 @@
-//! Eviction never takes what a channel points at.
+//! Eviction never takes what a channel points at, and takes first what no suite lists any more.
 
 use super::*;
 use crate::support::{noise, sha256};
@@ -132,4 +132,32 @@ async fn what_a_channel_points_at_is_kept_although_the_tables_were_lost() {
     server.restart().await;
     fill(&archive, &server, 0..10).await;
     assert!(is_stored(&server, &archive.first.bytes(ED)));
+}
+
+/// A file of a state that is long over goes before one that is listed, although it was asked for later; one
+/// that another suite lists, too, does not.
+#[tokio::test]
+async fn what_no_suite_lists_any_more_goes_first() {
+    let archive = Archive::start().await;
+    let server = archive.serve("", &small(&archive, 290_000)).await;
+    update(&server, "/ubuntu").await;
+    fill(&archive, &server, 0..2).await;
+    store(&server, &format!("/ubuntu/{ED}")).await;
+    // Twice, so that its last use is in memory only.
+    store(&server, &format!("/ubuntu/{ED}")).await;
+    archive.go_on();
+    update(&server, "/ubuntu").await;
+    store(&server, &format!("/ubuntu/{NANO}")).await;
+    server.clock().advance(Duration::from_hours(8 * 24));
+    eventually("the first generation is dropped", async || {
+        let suite = get(server.admin(), "/api/v1/suites/ubuntu/noble", &[]).await.text();
+        let suite: Value = serde_json::from_str(&suite).expect("JSON");
+        suite["generations"].as_array().expect("generations").len() == 1
+    })
+    .await;
+    fill(&archive, &server, 2..4).await;
+    let name = |name: u32| noise(&format!("/files/pool/{name}"), 50_000);
+    assert!(!is_stored(&server, &archive.first.bytes(ED)), "nothing lists it");
+    assert!(is_stored(&server, &archive.second.bytes(NANO)));
+    assert!((0..4).all(|number| is_stored(&server, &name(number))));
 }
