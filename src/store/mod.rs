@@ -37,6 +37,7 @@
 //! each. None is held while another is taken, during I/O, or while a hook runs, so there is no order
 //! to keep.
 
+mod absent;
 mod blob;
 mod catalog;
 mod change;
@@ -78,6 +79,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+pub use absent::{Absent, AbsentKind};
 pub use blob::Examined;
 pub use check::Check;
 pub use config::Config;

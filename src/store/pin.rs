@@ -118,7 +118,7 @@ impl Store {
         })
     }
 
-    /// Forgets a channel, and what it could be rolled back to. No error when there was none.
+    /// Forgets a channel, what it could be rolled back to, and that it ever was. No error when there was none.
     ///
     /// # Errors
     /// When the catalog cannot be written.
@@ -126,6 +126,7 @@ impl Store {
         let channel = channel.to_owned();
         self.change(move |transaction, _, _| {
             transaction.prepare_cached("DELETE FROM pin WHERE channel = ?1")?.execute([&channel])?;
+            transaction.prepare_cached("DELETE FROM rollback WHERE channel = ?1")?.execute([&channel])?;
             Ok(Ok(()))
         })
         .await

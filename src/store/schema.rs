@@ -129,6 +129,13 @@ const MIGRATIONS: [&str; 4] = [
     "
     ALTER TABLE hold ADD COLUMN listed INTEGER NOT NULL DEFAULT 0;
     CREATE INDEX hold_listed ON hold (generation) WHERE listed = 1;
+
+    CREATE TABLE absent (
+        kind  TEXT    NOT NULL,
+        name  TEXT    NOT NULL,
+        since INTEGER NOT NULL,
+        PRIMARY KEY (kind, name)
+    ) STRICT, WITHOUT ROWID;
 ",
 ];
 

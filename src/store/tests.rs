@@ -1,5 +1,6 @@
 //! The store as its callers see it, then with disks that fail and processes that die.
 
+mod absent;
 mod crash;
 mod damage;
 mod eviction;
