@@ -18,6 +18,7 @@ use crate::cache::{self, Cache, FlightStatus};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::repo::Repositories;
+use crate::seed::Planner;
 use crate::server::{self, AccessLog, Explainer, Server, admin, api};
 use crate::status::{self, Status};
 use crate::store::Store;
@@ -100,7 +101,8 @@ impl App {
             .await
             .map_err(|error| anyhow::anyhow!(server::cannot_listen(admin_config, &error, "admin")))?;
         let admin_address = admin.local_addr()?;
-        let api = api::ApiState::new(cache.clone(), server.explainer(), &token);
+        let planner = Planner::new(cache.clone(), config.seeds, None);
+        let api = api::ApiState::new(cache.clone(), server.explainer(), planner, &token);
         let facts = Facts {
             started,
             config: config.origin,
@@ -223,6 +225,7 @@ impl Engine {
 pub struct Offline {
     engine: Engine,
     explainer: Explainer,
+    planner: Planner,
     store: Store,
 }
 
@@ -242,7 +245,8 @@ impl Offline {
             &config.offices,
             engine.cache.clone(),
         );
-        Ok(Self { engine, explainer, store })
+        let planner = Planner::new(engine.cache.clone(), config.seeds, None);
+        Ok(Self { engine, explainer, planner, store })
     }
 
     /// What is kept.
@@ -257,11 +261,17 @@ impl Offline {
         &self.explainer
     }
 
+    /// What plans seeds.
+    #[must_use]
+    pub const fn planner(&self) -> &Planner {
+        &self.planner
+    }
+
     /// Ends what is under way and closes the store.
     pub async fn close(self) {
-        let Self { engine, explainer, store } = self;
+        let Self { engine, explainer, planner, store } = self;
         engine.tasks.shutdown(TASK_GRACE).await;
-        drop((engine, explainer));
+        drop((engine, explainer, planner));
         let _ = tokio::task::spawn_blocking(move || store.close()).await;
     }
 }

@@ -30,7 +30,7 @@ use crate::repo_path::RepoPath;
 use crate::store::EntryKey;
 
 pub use fetch::load_keyrings;
-pub(super) use learn::Building;
+pub(super) use learn::{Building, archive_roots};
 
 /// Pause between attempts at a suite whose newest state could not be completed.
 const RETRY: Duration = Duration::from_mins(1);

@@ -36,6 +36,7 @@ pub(super) enum Command {
     Serve(Serve),
     Check(Check),
     Status(Status),
+    Seed(Seed),
     Suite(Suite),
     Verify(Verify),
     Client(Client),
@@ -134,6 +135,50 @@ pub(super) struct Status {
     /// Print anew every two seconds, until interrupted.
     #[arg(long)]
     pub(super) watch: bool,
+}
+
+/// See what is to be here before anybody asks.
+///
+/// A seed names packages; what belongs to it follows from the signed indices of its suites, as apt would
+/// install it. A plan says how many packages and bytes that is, what of it is here already, how long the
+/// rest takes on the line, and what cannot be resolved. A suite or an index that is not here yet is
+/// fetched for it; packages are not.
+///
+/// Asks the running server at its administrators' address, with the token in its store. Where no server
+/// runs, the store is opened instead.
+///
+/// Exit status: 1 when something cannot be resolved, or there is no such seed.
+///
+/// Examples:
+///
+///   lumbung seed list
+///   lumbung seed plan noble-desktop
+///   lumbung seed plan noble-desktop --json | jq .bytes_missing
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Seed {
+    #[command(subcommand)]
+    pub(super) command: SeedCommand,
+    #[command(flatten)]
+    pub(super) file: ConfigFile,
+    /// The administrators' address, when it is not the configured one.
+    #[arg(long, value_name = "ADDR:PORT", global = true)]
+    pub(super) admin: Option<SocketAddr>,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+}
+
+/// What to do about seeds.
+#[derive(Debug, Subcommand)]
+pub(super) enum SeedCommand {
+    /// List the seeds of the configuration.
+    List,
+    /// Say what belongs to a seed, and what of it is missing here.
+    Plan {
+        /// The seed's name.
+        name: String,
+    },
 }
 
 /// See what is served of each suite, and move channels.

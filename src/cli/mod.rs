@@ -11,6 +11,7 @@ mod engine;
 mod generate;
 mod output;
 mod remote;
+mod seed;
 mod serve;
 mod status;
 mod suite;
@@ -41,6 +42,7 @@ pub fn run() -> ExitCode {
         Command::Serve(serve) => serve::run(&serve),
         Command::Check(check) => check::run(&check),
         Command::Status(status) => status::run(&status),
+        Command::Seed(seed) => seed::run(&seed),
         Command::Suite(suite) => suite::run(&suite),
         Command::Verify(verify) => verify::run(&verify),
         Command::Client(client) => client::run(&client),

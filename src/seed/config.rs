@@ -1,5 +1,6 @@
 //! What a seed is told.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -69,5 +70,22 @@ impl Packages {
             && self.sections.is_empty()
             && self.priorities.is_empty()
             && self.selections.is_none()
+    }
+}
+
+impl fmt::Display for Packages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counted = |count: usize, one: &str, more: &str| {
+            (count > 0).then(|| if count == 1 { format!("1 {one}") } else { format!("{count} {more}") })
+        };
+        let parts = [
+            self.everything.then(|| "everything".to_owned()),
+            self.learned.then(|| "what desktops ask for".to_owned()),
+            counted(self.names.len(), "package", "packages"),
+            counted(self.sections.len(), "section", "sections"),
+            counted(self.priorities.len(), "priority", "priorities"),
+            self.selections.as_ref().map(|file| format!("the list {}", file.display())),
+        ];
+        f.write_str(&parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
     }
 }

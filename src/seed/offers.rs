@@ -69,6 +69,20 @@ impl<'u> Offers<'u> {
         self.candidate(self.universe.name_of(package), self.home(package)) == Some(package)
     }
 
+    /// Whether a machine of this architecture would take this package of its name.
+    pub(super) fn is_own_candidate(&self, package: PackageId) -> bool {
+        self.home(package) == self.native && self.is_candidate(package)
+    }
+
+    /// What machines have that do not get a version yet, because it comes to some of them first.
+    pub(super) fn before_phased(&self, package: PackageId) -> Option<PackageId> {
+        let universe = self.universe;
+        if universe.phased(package) >= 100 {
+            return None;
+        }
+        self.best(universe.name_of(package), self.home(package), |other| universe.phased(other) >= 100)
+    }
+
     /// Every candidate that meets the clause for a package of the architecture `of`, best first.
     ///
     /// # Errors

@@ -21,9 +21,10 @@ use super::admin::{answer, failed, problem};
 use super::explain::{Explainer, Unexplained};
 use crate::cache::{Cache, NotMoved, ScrubFacts, ScrubOrder, ScrubRunning};
 use crate::digest::Digest;
+use crate::seed::{PlanError, PlanFacts, Planner};
 use crate::store::Usage;
 
-/// How long the answer to a refresh waits for upstream; below the time limit of every answer.
+/// How long the answer to a refresh, or a plan, waits for upstream; below the time limit of every answer.
 const REFRESH_WAIT: Duration = Duration::from_secs(8);
 
 /// Wrong tokens from one address within [`LOCKED_FOR`] before it is turned away, right or wrong.
@@ -40,15 +41,16 @@ const REMEMBERED: usize = 256;
 pub struct ApiState {
     cache: Cache,
     explainer: Explainer,
+    planner: Planner,
     guard: Arc<TokenGuard>,
 }
 
 impl ApiState {
     /// For a cache, with the token that changes need.
     #[must_use]
-    pub fn new(cache: Cache, explainer: Explainer, token: &str) -> Self {
+    pub fn new(cache: Cache, explainer: Explainer, planner: Planner, token: &str) -> Self {
         let guard = TokenGuard { token: Digest::of(token.as_bytes()), wrong: Mutex::default() };
-        Self { cache, explainer, guard: Arc::new(guard) }
+        Self { cache, explainer, planner, guard: Arc::new(guard) }
     }
 }
 
@@ -64,6 +66,9 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/v1/why", get(why))
         .route("/api/v1/store", get(store))
         .route("/api/v1/store/verify", post(verify).route_layer(guard()))
+        .route("/api/v1/seeds", get(seeds))
+        .route("/api/v1/seeds/{name}/plan", get(look_at_plan))
+        .route("/api/v1/seeds/{name}/plan", post(plan).route_layer(guard()))
         .route("/api/v1/suites/refresh", post(refresh).route_layer(guard()))
         .route("/api/v1/channels/{name}/promote", post(promote).route_layer(guard()))
         .route("/api/v1/channels/{name}/rollback", post(roll_back).route_layer(guard()))
@@ -148,6 +153,42 @@ async fn why(State(state): State<ApiState>, Query(Why { url, client }): Query<Wh
         Ok(Err(error @ Unexplained::Store(_))) => failed(&error),
         Ok(Err(error @ Unexplained::NotAUrl(_))) => problem(StatusCode::BAD_REQUEST, &sentence(&error)),
         Ok(Err(error)) => problem(StatusCode::NOT_FOUND, &sentence(&error)),
+        Err(error) => failed(&error),
+    }
+}
+
+async fn seeds(State(state): State<ApiState>) -> Response<Body> {
+    json(&state.planner.seeds())
+}
+
+/// A plan from what is here.
+async fn look_at_plan(State(state): State<ApiState>, Path(name): Path<String>) -> Response<Body> {
+    planned(&state, &name, false).await
+}
+
+/// A plan, for which what is not here is fetched.
+async fn plan(State(state): State<ApiState>, Path(name): Path<String>) -> Response<Body> {
+    planned(&state, &name, true).await
+}
+
+async fn planned(state: &ApiState, name: &str, fetch: bool) -> Response<Body> {
+    let plan = match state.planner.plan(name, fetch, REFRESH_WAIT).await {
+        Ok(Some(plan)) => plan,
+        // Asking again joins what is under way.
+        Ok(None) => return answer(StatusCode::ACCEPTED, "application/json", "{\"state\":\"running\"}\n"),
+        Err(error) => {
+            let status = match error {
+                PlanError::Unknown(..) => StatusCode::NOT_FOUND,
+                PlanError::NotHere(_) | PlanError::Selections { .. } => StatusCode::CONFLICT,
+                PlanError::Failed { .. } | PlanError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+                PlanError::Assembly(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            };
+            return problem(status, &sentence(&error));
+        }
+    };
+    // A plan of a whole release is tens of megabytes of JSON.
+    match tokio::task::spawn_blocking(move || json(&PlanFacts::from(&*plan))).await {
+        Ok(response) => response,
         Err(error) => failed(&error),
     }
 }

@@ -1,7 +1,8 @@
 //! What the catalog says about a published path, and handles to the bytes.
 
 use std::fs::File;
-use std::os::unix::fs::MetadataExt as _;
+use std::io;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::sync::Arc;
 
 use crate::digest::Digest;
@@ -51,6 +52,12 @@ pub struct Blob {
 }
 
 impl Blob {
+    /// Reads it from its beginning. Unbuffered.
+    #[must_use]
+    pub fn reader(&self) -> BlobReader {
+        BlobReader { file: Arc::clone(&self.file), position: 0 }
+    }
+
     /// Whether the object was evicted or set aside since it was opened. One question to the kernel about
     /// an open file.
     #[must_use]
@@ -72,4 +79,19 @@ pub struct PartialMeta {
     pub content_type: Option<String>,
     /// The URL it came from.
     pub upstream: String,
+}
+
+/// Reads an object without moving the cursor that others share.
+#[derive(Debug)]
+pub struct BlobReader {
+    file: Arc<File>,
+    position: u64,
+}
+
+impl io::Read for BlobReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read_at(buffer, self.position)?;
+        self.position += count as u64;
+        Ok(count)
+    }
 }

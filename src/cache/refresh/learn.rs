@@ -180,7 +180,7 @@ pub(in crate::cache) fn table(
     let blob = store.object(digest).map_err(stored)?.ok_or(io::ErrorKind::NotFound)?;
     let (_, compression) =
         IndexKind::of(path.as_str()).unwrap_or((kind, crate::repo::apt::compression::Compression::None));
-    let packed = io::BufReader::new(Positioned { file: blob.file, position: 0 });
+    let packed = io::BufReader::new(blob.reader());
     let mut builder = Builder::new();
     let mut full = None;
     // Patches are relative to their index's own folder; everything else to the archive's root.
@@ -203,18 +203,4 @@ pub(in crate::cache) fn table(
     let table = builder.finish();
     store.save_table(digest, table.as_bytes()).map_err(stored)?;
     Ok(table)
-}
-
-/// Reads a shared file from its beginning without moving a cursor that others use.
-struct Positioned {
-    file: Arc<std::fs::File>,
-    position: u64,
-}
-
-impl io::Read for Positioned {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = std::os::unix::fs::FileExt::read_at(&*self.file, buffer, self.position)?;
-        self.position += count as u64;
-        Ok(count)
-    }
 }

@@ -51,7 +51,23 @@ pub struct Release {
     pub components: Vec<String>,
     /// Where its past is published: a URL pattern, or `no`.
     pub snapshots: Option<String>,
+    /// Whether its packages are installed unasked.
+    pub automatic: Automatic,
+    /// The packages that are the same for all architectures are listed with those of each, although there is
+    /// an index of them alone.
+    pub lists_all_with_each: bool,
     files: Vec<Listed>,
+}
+
+/// Whether packages of a suite are installed unasked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Automatic {
+    /// As those of any suite.
+    Yes,
+    /// `NotAutomatic` with `ButAutomaticUpgrades`: only upgrades of what was installed from it, as backports.
+    Upgrades,
+    /// `NotAutomatic`: only where no other suite has them.
+    No,
 }
 
 /// One file that a release file lists.
@@ -163,6 +179,16 @@ impl Release {
             architectures: many("Architectures"),
             components: many("Components"),
             snapshots: one("Snapshots"),
+            automatic: match ["NotAutomatic", "ButAutomaticUpgrades"]
+                .map(|name| stanza.field(name).is_some_and(is_yes))
+            {
+                [true, true] => Automatic::Upgrades,
+                [true, false] => Automatic::No,
+                [false, _] => Automatic::Yes,
+            },
+            lists_all_with_each: many("No-Support-for-Architecture-all")
+                .iter()
+                .any(|kind: &String| kind == "Packages"),
             files: files(stanza)?,
         })
     }
