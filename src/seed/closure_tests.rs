@@ -107,6 +107,10 @@ fn of_a(lines: &str) -> String {
      e 1 i386\nf 1 amd64; Multi-Arch: foreign",
     "a_1_amd64 b_1_amd64 c_1_i386 d_1_amd64 e_1_i386 f_1_amd64"
 )]
+#[case::the_name_that_was_mentioned_last(
+    "a 1 amd64; Depends: v; Suggests: c\nb 1 all; Provides: v\nc 1 all; Provides: v",
+    "a_1_amd64 b_1_all"
+)]
 #[case::the_newest_version("a 1 amd64; Depends: b\nb 1 all\nb 1.10 all\nb 1.9 all", "a_1_amd64 b_1.10_all")]
 fn what_apt_would_take(#[case] lines: &str, #[case] packages: &str) {
     assert_eq!(of_a(lines), packages);
@@ -126,6 +130,14 @@ fn a_wrong_turn_leaves_nothing_behind() {
     let mut chosen: Vec<_> = walk.chosen().map(|id| title(&offered, id)).collect();
     chosen.sort_unstable();
     assert_eq!(chosen, ["a:amd64", "d:all"]);
+}
+
+/// A provider of which another suite had a newer version was preferred for that, as if its name were new.
+#[test]
+fn a_newer_version_does_not_make_a_name_newer() {
+    let first = "a 1 amd64; Depends: v\nb 1 all; Provides: v\nc 1 all; Provides: v";
+    let suites = [(Pin::Usual, first), (Pin::Usual, "b 2 all; Provides: v")];
+    assert_eq!(close(&universe(&suites), &["a"], Extent::Apt).0, ["a_1_amd64", "c_1_all"]);
 }
 
 #[test]

@@ -122,7 +122,7 @@ impl<'u> Offers<'u> {
         for (package, version) in universe.providing(name) {
             add(package, version);
         }
-        // As apt's `CompareProviders`. What came last is preferred where nothing else decides.
+        // As apt's `CompareProviders`. The name that was mentioned last is preferred where nothing else decides.
         found[start..].sort_by_key(|package| {
             (
                 universe.name_of(*package) != name,
@@ -130,7 +130,7 @@ impl<'u> Offers<'u> {
                 !universe.is_protected(*package),
                 self.home(*package) != self.native,
                 universe.priority(*package),
-                std::cmp::Reverse(*package),
+                std::cmp::Reverse(universe.name_of(*package)),
             )
         });
     }

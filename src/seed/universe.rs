@@ -10,7 +10,7 @@
 use std::io::Read;
 
 use super::names::{NameId, Names};
-use super::relation::clauses;
+use super::relation::{Clause, clauses};
 use crate::repo::apt::checksum::Checksum;
 use crate::repo::apt::deb822::{ReadError, Reader, Stanza};
 use crate::repo::apt::index::{self, IndexError, MAX_ITEMS};
@@ -147,7 +147,10 @@ const FIELDS: usize = 5;
 pub struct Universe {
     architectures: Vec<Box<[u8]>>,
     pins: Vec<Pin>,
+    /// Names of packages, and of what they relate to, in the order in which they were first mentioned.
     names: Names,
+    /// Names of sections and sources.
+    labels: Names,
     /// By name.
     chains: Vec<Chains>,
     text: Vec<u8>,
@@ -181,6 +184,7 @@ impl Universe {
             architectures: architectures.iter().take(MAX_ARCHITECTURES).map(|arch| name(arch)).collect(),
             pins: Vec::new(),
             names: Names::default(),
+            labels: Names::default(),
             chains: Vec::new(),
             text: Vec::new(),
             packages: Vec::new(),
@@ -240,6 +244,9 @@ impl Universe {
             return Ok(());
         }
         let fields = Fields::of(stanza);
+        for field in fields.mentioning() {
+            self.mention(field)?;
+        }
         let (source, source_version) = fields.source();
         let mut relations = [Text::default(); FIELDS];
         for (kept, field) in relations.iter_mut().zip(fields.relations) {
@@ -252,8 +259,8 @@ impl Universe {
         let record = Record {
             name,
             next: NONE,
-            source: if source.is_empty() { name } else { self.name(source)? },
-            section: self.name(fields.section)?,
+            source: self.label(if source.is_empty() { item.package.as_bytes() } else { source })?,
+            section: self.label(fields.section)?,
             version,
             source_version: if source_version.is_empty() { version } else { self.keep(source_version)? },
             path: self.keep(item.path.as_bytes())?,
@@ -303,6 +310,21 @@ impl Universe {
             self.chains.push(Chains { packages: [NONE; 2], provisions: [NONE; 2] });
         }
         Ok(id)
+    }
+
+    fn label(&mut self, label: &[u8]) -> Result<NameId, UniverseError> {
+        self.labels.add(label).ok_or(UniverseError::Full)
+    }
+
+    /// Numbers the names that a field mentions, in their order: where nothing else decides between packages,
+    /// apt goes by the order in which their names entered its cache.
+    fn mention(&mut self, field: &[u8]) -> Result<(), UniverseError> {
+        if field.len() <= MAX_FIELD {
+            for read in clauses(field).flat_map(Clause::alternatives).flatten() {
+                self.name(read.name)?;
+            }
+        }
+        Ok(())
     }
 
     fn keep(&mut self, text: &[u8]) -> Result<Text, UniverseError> {
@@ -408,13 +430,13 @@ impl Universe {
     #[must_use]
     pub fn source(&self, id: PackageId) -> (&[u8], &[u8]) {
         let record = self.record(id);
-        (self.names.text(record.source), self.text(record.source_version))
+        (self.labels.text(record.source), self.text(record.source_version))
     }
 
     /// The package's section, `utils` or `universe/utils`.
     #[must_use]
     pub fn section(&self, id: PackageId) -> &[u8] {
-        self.names.text(self.record(id).section)
+        self.labels.text(self.record(id).section)
     }
 
     /// The package's priority.
@@ -502,6 +524,9 @@ struct Fields<'a> {
     multi_arch: &'a [u8],
     phased: &'a [u8],
     provides: &'a [u8],
+    suggests: &'a [u8],
+    replaces: &'a [u8],
+    enhances: &'a [u8],
     relations: [&'a [u8]; FIELDS],
 }
 
@@ -518,6 +543,9 @@ impl<'a> Fields<'a> {
                 10 if field.is("Multi-Arch") => &mut fields.multi_arch,
                 24 if field.is("Phased-Update-Percentage") => &mut fields.phased,
                 8 if field.is("Provides") => &mut fields.provides,
+                8 if field.is("Suggests") => &mut fields.suggests,
+                8 if field.is("Replaces") => &mut fields.replaces,
+                8 if field.is("Enhances") => &mut fields.enhances,
                 11 if field.is("Pre-Depends") => fields.relation(FieldName::PreDepends),
                 7 if field.is("Depends") => fields.relation(FieldName::Depends),
                 10 if field.is("Recommends") => fields.relation(FieldName::Recommends),
@@ -534,6 +562,13 @@ impl<'a> Fields<'a> {
 
     const fn relation(&mut self, name: FieldName) -> &mut &'a [u8] {
         &mut self.relations[name as usize]
+    }
+
+    /// The fields that mention names, in the order in which apt reads them.
+    const fn mentioning(&self) -> [&'a [u8]; 9] {
+        let [pre_depends, depends, recommends, conflicts, breaks] = self.relations;
+        let Self { suggests, replaces, enhances, provides, .. } = *self;
+        [pre_depends, depends, conflicts, breaks, recommends, suggests, replaces, enhances, provides]
     }
 
     /// Name and version in `Source: name (version)`; empty when they are the package's own.
