@@ -101,7 +101,7 @@ fn look(config: &Config, offline: bool, report: &mut Report) -> anyhow::Result<(
     report.0.extend(store::look(&config.store));
     for repo in &config.repos {
         for file in &repo.keyrings {
-            report.0.push(keyring::look(&repo.name, file, std::time::SystemTime::now()));
+            report.0.push(keyring::look(&repo.name, file, repo.legacy_sha1, std::time::SystemTime::now()));
         }
         if repo.trust == Trust::None {
             let words = "its contents are not verified (trust = \"none\")";
