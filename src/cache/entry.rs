@@ -49,8 +49,7 @@ pub struct Entry {
     /// The same and more as clients are told, ready for every hit.
     description: Description,
     /// The head of an answer with all of it, once it was needed.
-    #[expect(clippy::disallowed_types, reason = "no process-wide variable: it belongs to this entry")]
-    head: std::sync::OnceLock<Box<HeaderMap>>,
+    head: Once<Box<HeaderMap>>,
     /// What of it is in memory.
     pub warmth: Warmth,
     /// The caching rules that came with it, where they govern it (RFC 9111).
@@ -60,6 +59,10 @@ pub struct Entry {
     /// The second in which it was last asked for, the same way.
     used_at: AtomicI64,
 }
+
+/// Set once, when it is first needed.
+#[expect(clippy::disallowed_types, reason = "no process-wide variable: it belongs to its entry")]
+type Once<T> = std::sync::OnceLock<T>;
 
 /// No time at all.
 const NEVER: i64 = i64::MIN;
@@ -88,7 +91,7 @@ impl Entry {
             blob,
             validators,
             description,
-            head: Default::default(),
+            head: Once::default(),
             warmth,
             policy,
             verified_at: AtomicI64::new(NEVER),
