@@ -23,3 +23,4 @@ pub mod tasks;
 pub mod telemetry;
 pub mod units;
 pub mod upstream;
+pub mod wan;
