@@ -116,7 +116,7 @@ impl Window {
     }
 
     /// The occurrence that begins on `day`.
-    fn on(&self, day: Date, zone: &TimeZone) -> Option<Span> {
+    fn on(self, day: Date, zone: &TimeZone) -> Option<Span> {
         let Hours { from, to } = self.hours;
         let last_day = if to <= from { day.tomorrow().ok()? } else { day };
         Some(Span { begin: instant(day, from, zone)?, end: instant(last_day, to, zone)? })

@@ -31,7 +31,7 @@ struct Scene {
 }
 
 /// How a transfer behaves.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 struct Manner {
     host: &'static str,
     class: Class,
@@ -141,11 +141,11 @@ impl Scene {
         let mut longest = Duration::ZERO;
         for (at, who, _) in self.entries() {
             if let Some(before) = last.insert(who, at) {
-                longest = longest.max(at - before);
+                longest = longest.max(at.saturating_sub(before));
             }
         }
         let now = self.begun.elapsed();
-        last.values().map(|before| now - *before).fold(longest, Duration::max)
+        last.values().map(|before| now.saturating_sub(*before)).fold(longest, Duration::max)
     }
 
     #[track_caller]
