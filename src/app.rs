@@ -81,6 +81,7 @@ impl App {
             Engine::new(&config, &clock, &store).await?;
         // Before anybody is served: what its time came for while the program was off is there at once.
         cache.promote_what_has_soaked().await;
+        cache.let_go_of_absent().await;
         tasks.spawn(cache.clone().tend_suites());
         let admin_config = config.server.admin;
         let lines = Lines::start(std::io::stderr()).context("the access log's thread")?;
@@ -365,6 +366,8 @@ impl Facts {
                 min_free: usage.min_free,
                 evicted_bytes: usage.evicted_bytes,
                 full: usage.full,
+                held_bytes: usage.held_bytes,
+                held_by: self.cache.pinning_channels(),
             },
             wan: wan_status(self.governor.usage()),
             repos,

@@ -86,6 +86,12 @@ pub struct Store {
     pub evicted_bytes: u64,
     /// Whether nothing more can be kept, and answers are streamed without storing.
     pub full: bool,
+    /// Of the bytes held, those known to be needed by a suite or a channel, which are never removed.
+    #[serde(default)]
+    pub held_bytes: u64,
+    /// The channels that point at generations and so keep what those list.
+    #[serde(default)]
+    pub held_by: Vec<String>,
 }
 
 /// The use of the line to the upstreams. Rates are bytes per second.
@@ -268,6 +274,25 @@ fn ratio(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
+impl Store {
+    /// What keeps the store from making room, as a sentence to go on with; nothing where nothing does.
+    fn held_in_words(&self) -> String {
+        if self.held_bytes == 0 {
+            return String::new();
+        }
+        let held = bytes_in_words(self.held_bytes);
+        let suites = "the indices of suites need them";
+        match &self.held_by[..] {
+            [] => format!(" {held} may not be removed: {suites}."),
+            channels => format!(
+                " {held} may not be removed: {suites}, or the channels {} point at what lists them \
+                 (`lumbung suite promote` lets go of what a channel showed before its last change).",
+                channels.join(", ")
+            ),
+        }
+    }
+}
+
 impl Status {
     /// What needs an administrator's eye, a sentence each; empty when all is well.
     #[must_use]
@@ -276,8 +301,9 @@ impl Status {
         if self.store.full {
             notes.push(format!(
                 "The store is full: what is fetched now is passed on without being kept. Raise \
-                 [store] max_size or free space below {}.",
-                self.store.path.display()
+                 [store] max_size or free space below {}.{}",
+                self.store.path.display(),
+                self.store.held_in_words()
             ));
         } else if self.store.free < self.store.min_free {
             notes.push(format!(
@@ -377,6 +403,8 @@ pub(crate) mod tests {
                 min_free: 10_000_000_000,
                 evicted_bytes: 5_000_000,
                 full: false,
+                held_bytes: 1_000_000_000,
+                held_by: vec!["pilot".to_owned(), "stable".to_owned()],
             },
             wan: Wan {
                 limit: Some(2_500_000),
@@ -498,6 +526,8 @@ pub(crate) mod tests {
             "did not answer within 5 s",
             "not verified",
             "store is full",
+            "1 GB may not be removed",
+            "the channels pilot, stable",
             "its index is missing",
             "SHA-1",
         ] {

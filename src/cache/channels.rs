@@ -147,6 +147,17 @@ impl Cache {
         moved
     }
 
+    /// The configured channels that point at some generation.
+    #[must_use]
+    pub fn pinning_channels(&self) -> Vec<String> {
+        let points = |name: &Arc<str>| {
+            let mut repositories = self.0.parts.repositories.list().iter();
+            repositories.any(|repository| self.0.suites.view(repository.index).is_pinned_by(name))
+        };
+        let names = self.0.parts.channels.iter().map(|channel| &channel.name);
+        names.filter(|name| points(name)).map(ToString::to_string).collect()
+    }
+
     fn channel(&self, name: &str) -> Result<&ChannelConfig, NotMoved> {
         let channels = &self.0.parts.channels;
         channels.iter().find(|channel| *channel.name == *name).ok_or_else(|| {

@@ -36,6 +36,8 @@ pub enum EventKind {
     RolledBack,
     /// A file that every upstream has deleted was found elsewhere.
     Rescued,
+    /// A repository or channel was taken out of the configuration, or what was kept of it has been let go.
+    NotConfigured,
 }
 
 impl EventKind {
@@ -52,6 +54,7 @@ impl EventKind {
             Self::Promoted => "promoted",
             Self::RolledBack => "rolled-back",
             Self::Rescued => "rescued",
+            Self::NotConfigured => "not-configured",
         }
     }
 

@@ -13,6 +13,7 @@ use super::failure::Failure;
 use super::fill::Fill;
 use super::flight::{End, Flight, FlightStatus};
 use super::goal::{Goal, Liars};
+use super::keep::ListedFiles;
 use super::policy::{self, Decision};
 use super::recheck::Rechecks;
 use super::refresh::{Building, Refreshes};
@@ -148,6 +149,7 @@ impl Cache {
                 }
             }
         }));
+        cache.0.parts.store.set_keeper(Box::new(ListedFiles(Arc::downgrade(&cache.0))));
         cache
     }
 

@@ -13,6 +13,7 @@
 //! - A hit takes no lock that a miss holds while it waits.
 //! - A client's future may be dropped at any await; that abandons the answer, never a flight.
 
+mod absent;
 mod administer;
 mod answer;
 mod channels;
@@ -26,6 +27,7 @@ mod fill;
 mod flight;
 mod given;
 mod goal;
+mod keep;
 mod lookup;
 mod pass_body;
 mod policy;

@@ -15,6 +15,7 @@ mod form;
 mod judge;
 mod learn;
 mod restore;
+mod retire;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,6 +34,9 @@ pub(super) use learn::Building;
 
 /// Pause between attempts at a suite whose newest state could not be completed.
 const RETRY: Duration = Duration::from_mins(1);
+
+/// Of the rounds of tending, every so many look for what is not configured any more: once an hour.
+const ABSENT_EVERY: u32 = 60;
 
 /// How long a superseded generation stays reachable by hash, in seconds; longer while a channel waits for it.
 pub(super) const KEPT: i64 = 7 * 24 * 3600;
@@ -126,11 +130,10 @@ impl Cache {
     }
 
     /// Tries suites whose newest state is pending again, promotes what channels have waited for, and forgets
-    /// generations whose time is over.
-    /// Runs until a shutdown.
+    /// generations whose time is over. Runs until a shutdown.
     pub async fn tend_suites(self) {
         let tasks = self.0.parts.tasks.clone();
-        loop {
+        for round in 1_u32.. {
             tokio::select! {
                 () = tasks.stopping() => return,
                 () = self.0.parts.clock.sleep(RETRY) => {}
@@ -151,6 +154,9 @@ impl Cache {
                 }
             }
             self.promote_what_has_soaked().await;
+            if round.is_multiple_of(ABSENT_EVERY) {
+                self.let_go_of_absent().await;
+            }
             self.forget_generations().await;
         }
     }

@@ -103,7 +103,7 @@ fn look(config: &Config, offline: bool, report: &mut Report) -> anyhow::Result<(
     report.0.push(Finding::new(Verdict::Ok, "wan", "limit", wan::words(&config.wan)));
     for repo in &config.repos {
         for file in &repo.keyrings {
-            report.0.push(keyring::look(&repo.name, file, std::time::SystemTime::now()));
+            report.0.push(keyring::look(&repo.name, file, repo.legacy_sha1, std::time::SystemTime::now()));
         }
         if repo.trust == Trust::None {
             let words = "its contents are not verified (trust = \"none\")";

@@ -19,6 +19,8 @@ pub(super) const OBJECTS_AFTER: &str =
 pub(super) const OBJECT: &str = "SELECT size FROM object WHERE digest = ?1";
 pub(super) const COLDEST: &str =
     "SELECT digest, size FROM object WHERE held = 0 AND last_used < ?1 ORDER BY last_used LIMIT ?2";
+pub(super) const COLDEST_AFTER: &str = "SELECT digest, size, last_used FROM object WHERE held = 0 \
+     AND last_used < ?1 AND (last_used, digest) > (?2, ?3) ORDER BY last_used, digest LIMIT ?4";
 pub(super) const MISDATED: &str =
     "SELECT digest, size FROM object WHERE held = 0 AND last_used > ?1 ORDER BY last_used LIMIT ?2";
 pub(super) const PUT_OBJECT: &str = "INSERT INTO object (digest, size, last_used, held) \
@@ -132,6 +134,11 @@ pub(super) fn remove_entry(connection: &Connection, key: &EntryKey) -> Result<()
     Ok(())
 }
 
+/// Where an object is published.
+pub(super) fn names(connection: &Connection, digest: &Digest) -> Result<Vec<EntryKey>> {
+    connection.prepare_cached(NAMES)?.query_map([digest.as_bytes().as_slice()], |row| key(row, 0))?.collect()
+}
+
 /// Forgets an object and all its keys, which are returned.
 pub(super) fn remove_object(
     connection: &Connection,
@@ -139,9 +146,8 @@ pub(super) fn remove_object(
     size: u64,
     totals: &mut Totals,
 ) -> Result<Vec<EntryKey>> {
+    let keys = names(connection, digest)?;
     let name = [digest.as_bytes().as_slice()];
-    let keys =
-        connection.prepare_cached(NAMES)?.query_map(name, |row| key(row, 0))?.collect::<Result<Vec<_>>>()?;
     connection.prepare_cached(DROP_NAMES)?.execute(name)?;
     let held: Option<bool> =
         connection.prepare_cached(DROP_OBJECT)?.query_row(name, |row| row.get(0)).optional()?;
@@ -162,6 +168,34 @@ pub(super) fn touch(connection: &Connection, digest: &Digest, used: i64) -> Resu
 /// Up to `most` objects that nothing holds and nobody asked for since `before`, the least recently asked first.
 pub(super) fn coldest(connection: &Connection, before: i64, most: usize) -> Result<Vec<(Digest, u64)>> {
     by_use(connection, COLDEST, before, most)
+}
+
+/// A place in the order in which objects go.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Place(Option<(i64, Digest)>);
+
+/// As [`coldest`], those after a place in their order; and the place of the last of them.
+pub(super) fn coldest_after(
+    connection: &Connection,
+    before: i64,
+    after: Place,
+    most: usize,
+) -> Result<(Vec<(Digest, u64)>, Place)> {
+    // The empty value comes before every digest.
+    let (used, name) = match &after.0 {
+        Some((used, digest)) => (*used, digest.as_bytes().as_slice()),
+        None => (i64::MIN, &[][..]),
+    };
+    let mut last = after;
+    let objects = connection
+        .prepare_cached(COLDEST_AFTER)?
+        .query_map(params![before, used, name, i64::try_from(most).unwrap_or(i64::MAX)], |row| {
+            let digest = digest(row)?;
+            last = Place(Some((row.get(2)?, digest)));
+            Ok((digest, row.get::<_, i64>(1)?.cast_unsigned()))
+        })?
+        .collect::<Result<_>>()?;
+    Ok((objects, last))
 }
 
 /// Up to `most` objects that were asked for after `after`: with a future there, a clock was wrong.

@@ -1,5 +1,8 @@
 //! Making room: the least recently asked objects go first.
 //!
+//! What a channel needs is passed over ([`super::keep`]). How much that is shows only on the way, so an
+//! eviction first looks whether what may go is enough, and takes nothing if it is not.
+//!
 //! Rows go in one transaction, then the files, then the hook is told; a crash in between leaves files
 //! that the catalog does not know. Work is done in pieces of at most [`PIECE`] objects, between the
 //! writer's batches, and a little more goes than is needed, so that a full store does not evict for
@@ -14,7 +17,7 @@ use rusqlite::Connection;
 use super::layout::unlink;
 use super::shared::{Reply, Shared};
 use super::transaction::commit;
-use super::{EntryKey, Error, catalog};
+use super::{EntryKey, Error, catalog, keep, pin};
 use crate::digest::Digest;
 
 /// Most objects in one transaction.
@@ -47,7 +50,17 @@ struct Eviction {
     reply: Option<Reply<bool>>,
     /// Set when it starts.
     goal: Option<Goal>,
+    /// How far it has looked, until it has seen enough.
+    survey: Option<Survey>,
     freed: u64,
+}
+
+/// A look at what may go.
+#[derive(Default)]
+struct Survey {
+    seen: catalog::Place,
+    /// Bytes of what was seen.
+    free: u64,
 }
 
 /// Bytes to free.
@@ -99,7 +112,7 @@ impl Evictions {
     }
 
     fn push(&mut self, want: Want, reply: Option<Reply<bool>>) {
-        self.queue.push_back(Eviction { want, reply, goal: None, freed: 0 });
+        self.queue.push_back(Eviction { want, reply, goal: None, survey: None, freed: 0 });
     }
 
     /// Does one piece of the first eviction.
@@ -136,32 +149,50 @@ impl Evictions {
             }
             // Emptying the store would not be enough: then it is better kept.
             if goal.need > shared.evictable() {
-                self.despair(shared);
+                self.despair(shared, connection);
                 return Ok(Some(false));
             }
-            let objects = shared.counts.bytes.load(Ordering::Relaxed);
-            if goal.need > objects {
-                eviction.freed = abandon_parked(shared, connection, goal.need - objects);
-            }
             eviction.goal = Some(goal);
+            let asks = keep::is_any_pinned(shared, connection)
+                .map_err(|error| Error::catalog("read", &shared.layout.catalog, error))?;
+            eviction.survey = asks.then(Survey::default);
         }
         let Some(goal) = &eviction.goal else { return Ok(Some(false)) };
-        let freed = evict_some(shared, connection, goal.enough.saturating_sub(eviction.freed))?;
-        eviction.freed += freed;
-        if freed == 0 || eviction.freed >= goal.enough {
+        if let Some(survey) = &mut eviction.survey {
+            if survey.free < goal.need && survey.look(shared, connection)? {
+                return Ok(None);
+            }
+            eviction.survey = None;
+            if goal.need > shared.evictable() {
+                self.despair(shared, connection);
+                return Ok(Some(false));
+            }
+        }
+        if eviction.freed == 0 && goal.need > shared.free_bytes() {
+            eviction.freed = abandon_parked(shared, connection, goal.need - shared.free_bytes());
+        }
+        let piece = evict_some(shared, connection, goal.enough.saturating_sub(eviction.freed))?;
+        eviction.freed += piece.freed;
+        if piece.is_empty() || eviction.freed >= goal.enough {
             return Ok(Some(eviction.freed >= goal.need));
         }
         Ok(None)
     }
 
     /// Shows that there is no room, and says so once.
-    fn despair(&mut self, shared: &Shared) {
+    fn despair(&mut self, shared: &Shared, connection: &Connection) {
         shared.counts.full.store(true, Ordering::Relaxed);
         if !std::mem::replace(&mut self.hopeless, true) {
+            // Without their names the message is still true.
+            let channels = pin::channels(connection).unwrap_or_default().join(", ");
+            let held = shared.counts.held.load(Ordering::Relaxed);
             tracing::warn!(
                 path = %shared.layout.root.display(),
+                held,
+                channels,
                 "the store needs more room than all objects take that may go; what it has is kept, \
-                 and new objects may not be until the disk has space"
+                 and new objects may not be until the disk has space, or until channels that hold a \
+                 lot are promoted"
             );
         }
     }
@@ -206,14 +237,53 @@ fn abandon_parked(shared: &Shared, connection: &mut Connection, bytes: u64) -> u
     freed
 }
 
+impl Survey {
+    /// Looks at the next piece, and holds what a channel needs of it; whether there is more to see.
+    fn look(&mut self, shared: &Shared, connection: &mut Connection) -> Result<bool, Error> {
+        let before = shared.clock.unix() - SAFE;
+        let after = self.seen;
+        let looked = commit(shared, connection, |transaction, totals| {
+            let (candidates, last) = catalog::coldest_after(transaction, before, after, PIECE)?;
+            let all = candidates.len();
+            Ok((all, last, keep::sift_and_hold(shared, transaction, candidates, totals)?.free))
+        });
+        let (all, last, free) = match looked {
+            Ok(looked) => looked,
+            // No hold can be noted: what is evicted without one is asked for again.
+            Err(error) if error.is_full() => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        self.seen = last;
+        self.free += free.iter().map(|(_, size)| size).sum::<u64>();
+        Ok(all == PIECE)
+    }
+}
+
 /// What one piece of an eviction took.
 struct Evicted {
     objects: Vec<(Digest, u64)>,
     keys: Vec<EntryKey>,
+    /// Objects that were to go and that a channel needs.
+    kept: usize,
 }
 
-/// Evicts the coldest objects until `bytes` are free, at most [`PIECE`] of them; how many bytes went.
-fn evict_some(shared: &Shared, connection: &mut Connection, bytes: u64) -> Result<u64, Error> {
+/// What became of one piece of an eviction.
+struct Piece {
+    /// Bytes that went.
+    freed: u64,
+    /// Objects that were to go and that a channel needs.
+    kept: usize,
+}
+
+impl Piece {
+    /// Whether there was nothing that could have gone.
+    const fn is_empty(&self) -> bool {
+        self.freed == 0 && self.kept == 0
+    }
+}
+
+/// Evicts the coldest objects until `bytes` are free, at most [`PIECE`] of them.
+fn evict_some(shared: &Shared, connection: &mut Connection, bytes: u64) -> Result<Piece, Error> {
     let uses = shared.touches().due(true);
     let evicted = match forget_coldest(shared, connection, &uses, bytes) {
         // A disk so full that the catalog cannot even note what goes. Files first, this once: a crash now
@@ -235,7 +305,8 @@ fn evict_some(shared: &Shared, connection: &mut Connection, bytes: u64) -> Resul
         unlink(&shared.layout.object(digest));
     }
     shared.tell_evicted(&evicted.keys);
-    Ok(evicted.objects.iter().map(|(_, size)| size).sum())
+    let freed = evicted.objects.iter().map(|(_, size)| size).sum();
+    Ok(Piece { freed, kept: evicted.kept })
 }
 
 /// Removes the rows of the coldest objects, durably.
@@ -251,12 +322,14 @@ fn forget_coldest(
             catalog::touch(transaction, digest, *used)?;
         }
         let mut freed = 0;
-        let mut evicted = Evicted { objects: Vec::new(), keys: Vec::new() };
+        let mut evicted = Evicted { objects: Vec::new(), keys: Vec::new(), kept: 0 };
         let mut candidates = catalog::coldest(transaction, now - SAFE, PIECE)?;
         if candidates.is_empty() {
             candidates = catalog::misdated(transaction, now + FUTURE, PIECE)?;
         }
-        for (digest, size) in candidates {
+        let sifted = keep::sift_and_hold(shared, transaction, candidates, totals)?;
+        evicted.kept = sifted.kept.len();
+        for (digest, size) in sifted.free {
             if freed >= bytes {
                 break;
             }
@@ -271,24 +344,30 @@ fn forget_coldest(
 
 /// Removes the files of the coldest objects, and nothing else. Those with uses that the catalog has not
 /// heard of yet are left out.
-fn unlink_coldest(
+pub(super) fn unlink_coldest(
     shared: &Shared,
     connection: &Connection,
     uses: &[(Digest, i64)],
     bytes: u64,
 ) -> Result<(), Error> {
     let in_use: HashSet<&Digest> = uses.iter().map(|(digest, _)| digest).collect();
-    let candidates = catalog::coldest(connection, shared.clock.unix() - SAFE, PIECE)
-        .map_err(|error| Error::catalog("read", &shared.layout.catalog, error))?;
-    let mut freed = 0;
-    for (digest, size) in candidates {
-        if freed >= bytes {
-            break;
+    let wrong = |error| Error::catalog("read", &shared.layout.catalog, error);
+    let before = shared.clock.unix() - SAFE;
+    let (mut place, mut freed) = (catalog::Place::default(), 0);
+    loop {
+        let (candidates, last) = catalog::coldest_after(connection, before, place, PIECE).map_err(wrong)?;
+        if candidates.is_empty() {
+            return Ok(());
         }
-        if !in_use.contains(&digest) {
-            unlink(&shared.layout.object(&digest));
-            freed += size;
+        place = last;
+        for (digest, size) in keep::sift(shared, connection, candidates).map_err(wrong)?.free {
+            if freed >= bytes {
+                return Ok(());
+            }
+            if !in_use.contains(&digest) {
+                unlink(&shared.layout.object(&digest));
+                freed += size;
+            }
         }
     }
-    Ok(())
 }

@@ -4,6 +4,10 @@
 //! only those that may go, and however many are held costs it nothing. The mark is derived: whoever
 //! writes one of the two writes both, in the same transaction. A hold outlives its object: one that was
 //! damaged and came again is held again.
+//!
+//! A generation holds its indices as long as it is here, and of what they list what eviction came across
+//! ([`super::keep`]), as long as a channel points at it. The column `listed` tells the second kind; who is
+//! held both ways is of the first.
 
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
@@ -15,6 +19,12 @@ pub(super) const UNMARK: &str = "UPDATE object SET held = 0 WHERE digest = ?1 AN
      AND NOT EXISTS (SELECT 1 FROM hold WHERE hold.digest = ?1) RETURNING size";
 pub(super) const HELD_BY: &str = "SELECT digest FROM hold WHERE generation = ?1";
 pub(super) const RELEASE: &str = "DELETE FROM hold WHERE generation = ?1";
+pub(super) const LISTED: &str = "SELECT digest FROM hold WHERE generation = ?1 AND listed = 1 LIMIT ?2";
+pub(super) const UNPINNED: &str = "SELECT id FROM generation WHERE \
+     EXISTS (SELECT 1 FROM hold WHERE hold.generation = generation.id AND hold.listed = 1) AND \
+     NOT EXISTS (SELECT 1 FROM pin WHERE pin.generation = generation.id OR pin.previous = generation.id) \
+     LIMIT 1";
+pub(super) const DROP_LISTED: &str = "DELETE FROM hold WHERE generation = ?1 AND digest = ?2 AND listed = 1";
 pub(super) const IS_HELD: &str = "SELECT 1 FROM hold WHERE digest = ?1 LIMIT 1";
 
 /// The first of the objects that is not here.
@@ -34,7 +44,10 @@ pub(super) fn hold(
     objects: &[Digest],
     totals: &mut Totals,
 ) -> Result<()> {
-    let mut insert = connection.prepare_cached("INSERT INTO hold VALUES (?1, ?2) ON CONFLICT DO NOTHING")?;
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO hold (generation, digest, listed) VALUES (?1, ?2, 0) \
+         ON CONFLICT DO UPDATE SET listed = 0 WHERE listed = 1",
+    )?;
     for digest in objects {
         insert.execute(params![generation, digest.as_bytes().as_slice()])?;
         if let Some(size) = mark(connection, MARK, digest)? {
@@ -42,6 +55,44 @@ pub(super) fn hold(
         }
     }
     Ok(())
+}
+
+/// Holds an object that a generation lists, as long as a channel points at the generation.
+pub(super) fn keep(
+    connection: &Connection,
+    generation: i64,
+    digest: &Digest,
+    totals: &mut Totals,
+) -> Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO hold (generation, digest, listed) VALUES (?1, ?2, 1) ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![generation, digest.as_bytes().as_slice()])?;
+    if let Some(size) = mark(connection, MARK, digest)? {
+        totals.held += size;
+    }
+    Ok(())
+}
+
+/// Lets go of up to `most` objects that a generation listed and no channel points at any more; how many.
+pub(super) fn let_go(connection: &Connection, most: usize, totals: &mut Totals) -> Result<usize> {
+    let generation: Option<i64> =
+        connection.prepare_cached(UNPINNED)?.query_row([], |row| row.get(0)).optional()?;
+    let Some(generation) = generation else { return Ok(0) };
+    let objects: Vec<Digest> = connection
+        .prepare_cached(LISTED)?
+        .query_map(params![generation, i64::try_from(most).unwrap_or(i64::MAX)], |row| {
+            Ok(Digest::from_bytes(row.get(0)?))
+        })?
+        .collect::<Result<_>>()?;
+    for digest in &objects {
+        connection.prepare_cached(DROP_LISTED)?.execute(params![generation, digest.as_bytes().as_slice()])?;
+        if let Some(size) = mark(connection, UNMARK, digest)? {
+            totals.held -= size;
+        }
+    }
+    Ok(objects.len())
 }
 
 /// Lets go of everything that a generation held.

@@ -31,12 +31,13 @@
 //!
 //! **Generations.** What a suite's states need is held: [`Store::adopt`] makes a generation current and
 //! holds its objects, and eviction passes them over until [`Store::drop_generations`]. Channels are
-//! rows that point at generations ([`Store::pin`]).
+//! rows that point at generations ([`Store::pin`]); what those list is kept, too ([`Keeper`]).
 //!
-//! **Locks.** The pool of readers, the touches, the noted indices, the unfinished transfers and the hooks have one mutex
+//! **Locks.** The pool of readers, the touches, the noted indices, the unfinished transfers, the hooks and the keeper have one mutex
 //! each. None is held while another is taken, during I/O, or while a hook runs, so there is no order
 //! to keep.
 
+mod absent;
 mod blob;
 mod catalog;
 mod change;
@@ -48,6 +49,7 @@ mod error;
 mod evict;
 mod generation;
 mod hold;
+mod keep;
 mod layout;
 mod lock;
 mod partials;
@@ -55,6 +57,7 @@ mod pin;
 mod publish;
 mod put;
 mod readers;
+mod retire;
 mod schema;
 mod shared;
 mod staged;
@@ -76,12 +79,14 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+pub use absent::{Absent, AbsentKind};
 pub use blob::Examined;
 pub use check::Check;
 pub use config::Config;
 pub use entry::{Blob, EntryKey, EntryMeta, PartialMeta};
 pub use error::Error;
 pub use generation::{Generation, NewGeneration};
+pub use keep::{Candidate, Keeper};
 pub use pin::Pin;
 pub use staged::Staged;
 pub use sweep::Swept;

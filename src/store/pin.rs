@@ -15,6 +15,9 @@ pub(super) const PREVIOUS: &str = "SELECT channel, repo, suite, previous, previo
      WHERE channel = ?1 AND previous IS NOT NULL ORDER BY repo, suite";
 pub(super) const PINNED: &str = "SELECT generation FROM pin WHERE channel = ?1 AND repo = ?2 AND suite = ?3";
 
+pub(super) const GENERATIONS: &str =
+    "SELECT generation FROM pin UNION SELECT previous FROM pin WHERE previous IS NOT NULL";
+
 /// What a channel points at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pin {
@@ -115,14 +118,15 @@ impl Store {
         })
     }
 
-    /// Forgets a channel, and what it could be rolled back to. No error when there was none.
+    /// Forgets a channel, what it could be rolled back to, and that it ever was. No error when there was none.
     ///
     /// # Errors
     /// When the catalog cannot be written.
     pub async fn unpin(&self, channel: &str) -> Result<(), Error> {
         let channel = channel.to_owned();
         self.change(move |transaction, _, _| {
-            transaction.prepare_cached("DELETE FROM pin WHERE channel = ?1")?.execute([channel])?;
+            transaction.prepare_cached("DELETE FROM pin WHERE channel = ?1")?.execute([&channel])?;
+            transaction.prepare_cached("DELETE FROM rollback WHERE channel = ?1")?.execute([&channel])?;
             Ok(Ok(()))
         })
         .await
@@ -136,6 +140,14 @@ impl Store {
         self.shared().readers.read("list the channels", |connection| {
             connection.prepare_cached(CURRENT)?.query_map([], pin)?.collect()
         })
+    }
+
+    /// The generations that channels point at or could be rolled back to. Blocking.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub fn pinned_generations(&self) -> Result<Vec<i64>, Error> {
+        self.shared().readers.read("list what channels point at", pinned_generations)
     }
 
     /// What a channel pointed at before its last change: [`Store::pin`] these to roll it back, and once
@@ -180,4 +192,17 @@ pub(super) fn channel_of(transaction: &Connection, generation: i64) -> SqlResult
         .prepare_cached("SELECT channel FROM pin WHERE generation = ?1 OR previous = ?1 LIMIT 1")?
         .query_row([generation], |row| row.get(0))
         .optional()
+}
+
+/// The generations that a channel points at or could be rolled back to. There are few; see [`channel_of`].
+pub(super) fn pinned_generations(connection: &Connection) -> SqlResult<Vec<i64>> {
+    connection.prepare_cached(GENERATIONS)?.query_map([], |row| row.get(0))?.collect()
+}
+
+/// The channels that point at anything.
+pub(super) fn channels(connection: &Connection) -> SqlResult<Vec<String>> {
+    connection
+        .prepare_cached("SELECT DISTINCT channel FROM pin ORDER BY channel")?
+        .query_map([], |row| row.get(0))?
+        .collect()
 }

@@ -15,7 +15,7 @@ use super::Error;
 /// bytes instead of 64 digits. `entry_object` finds the names of an object that goes;
 /// `object_use` is the order in which objects go, without those that are held. `totals` spares counting
 /// at start. `generation_current` allows a suite one current generation.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE object (
         digest    BLOB    NOT NULL PRIMARY KEY,
@@ -126,6 +126,17 @@ const MIGRATIONS: [&str; 3] = [
         at      INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
 ",
+    "
+    ALTER TABLE hold ADD COLUMN listed INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX hold_listed ON hold (generation) WHERE listed = 1;
+
+    CREATE TABLE absent (
+        kind  TEXT    NOT NULL,
+        name  TEXT    NOT NULL,
+        since INTEGER NOT NULL,
+        PRIMARY KEY (kind, name)
+    ) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// The one connection that writes. Commits are durable when they return.
@@ -193,6 +204,6 @@ mod tests {
         let path = folder.path().join("catalog.sqlite");
         open_writer(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
         let error = open_writer(&path).unwrap_err();
-        assert!(matches!(error, Error::Newer { ref found, known: 3, .. } if found == "99"), "{error}");
+        assert!(matches!(error, Error::Newer { ref found, known: 4, .. } if found == "99"), "{error}");
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use super::catalog::Totals;
 use super::disk::Disk;
+use super::keep::Keeper;
 use super::layout::{Layout, random};
 use super::partials::Partials;
 use super::readers::Readers;
@@ -19,6 +20,9 @@ use crate::digest::Digest;
 
 /// Told which keys lost their object.
 pub(super) type EvictHook = Arc<dyn Fn(&[EntryKey]) + Send + Sync>;
+
+/// Asked before anything is evicted.
+pub(super) type SharedKeeper = Arc<dyn Keeper>;
 
 /// The state of an open store.
 pub(super) struct Shared {
@@ -39,6 +43,7 @@ pub(super) struct Shared {
     verified: Mutex<Verified>,
     partials: Mutex<Partials>,
     hooks: Mutex<Vec<EvictHook>>,
+    keeper: Mutex<Option<SharedKeeper>>,
     /// Held until the store is closed.
     lock: File,
 }
@@ -113,6 +118,7 @@ impl Shared {
             notes: Mutex::default(),
             partials: Mutex::default(),
             hooks: Mutex::default(),
+            keeper: Mutex::default(),
             lock,
         })
     }
@@ -147,7 +153,17 @@ impl Shared {
 
     pub(super) fn drop_hooks(&self) {
         let hooks = std::mem::take(&mut *self.hooks.lock().unwrap_or_else(PoisonError::into_inner));
-        drop(hooks);
+        let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop((hooks, keeper));
+    }
+
+    pub(super) fn set_keeper(&self, keeper: Box<dyn Keeper>) {
+        *self.keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::from(keeper));
+    }
+
+    /// Who is asked before anything is evicted. It is asked without any lock held.
+    pub(super) fn keeper(&self) -> Option<SharedKeeper> {
+        self.keeper.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Tells the hooks. They run without any lock held.
@@ -170,9 +186,13 @@ impl Shared {
 
     /// Bytes that could be freed at the most: objects, and transfers that nobody has resumed yet.
     pub(super) fn evictable(&self) -> u64 {
+        self.free_bytes().saturating_add(self.partials().parked_bytes())
+    }
+
+    /// Bytes of the objects that nothing is known to hold.
+    pub(super) fn free_bytes(&self) -> u64 {
         let (bytes, held) = (&self.counts.bytes, &self.counts.held);
-        let stored = bytes.load(Ordering::Relaxed).saturating_sub(held.load(Ordering::Relaxed));
-        stored.saturating_add(self.partials().parked_bytes())
+        bytes.load(Ordering::Relaxed).saturating_sub(held.load(Ordering::Relaxed))
     }
 
     /// What would have to go before `extra` more bytes fit.

@@ -1,16 +1,19 @@
 //! The store as its callers see it, then with disks that fail and processes that die.
 
+mod absent;
 mod crash;
 mod damage;
 mod eviction;
 mod faults;
 mod generations;
 mod holding;
+mod keeping;
 mod migrating;
 mod opening;
 mod pins;
 mod publishing;
 mod resuming;
+mod retiring;
 mod tables;
 mod working_set;
 

@@ -1,5 +1,7 @@
 //! The state of a repository's suites as requests see it.
 
+mod belongings;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -291,6 +293,12 @@ impl View {
     #[must_use]
     pub fn is_pinned(&self, generation: i64) -> bool {
         self.pinned.values().any(|pinned| pinned.generation == generation)
+    }
+
+    /// Whether this channel points at any generation.
+    #[must_use]
+    pub fn is_pinned_by(&self, channel: &Arc<str>) -> bool {
+        self.pinned.keys().any(|(name, _)| name == channel)
     }
 
     /// Whether the table of this index is here.

@@ -1,5 +1,8 @@
 //! Channels: what each shows, how they move, and that what they show can be had.
 
+mod absent;
+mod keeping;
+
 use std::time::Duration;
 
 use rstest::rstest;

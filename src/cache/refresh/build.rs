@@ -305,10 +305,17 @@ impl Cache {
     /// Drops generations that were superseded long ago and that no channel needs, and the tables of what
     /// nobody lists any more.
     pub(super) async fn forget_generations(&self) {
+        if let Err(error) = self.0.parts.store.let_go_unpinned().await {
+            tracing::warn!(%error, "what channels do not point at any more is still held");
+        }
         let oldest = self.0.parts.clock.unix() - self.kept_for();
         let store = self.0.parts.store.clone();
         let gone = tokio::task::spawn_blocking(move || store.droppable(oldest)).await;
         let Ok(Ok(gone)) = gone else { return };
+        // First, so that a crash in between leaves it to be done again.
+        if !gone.is_empty() {
+            self.retire(&gone).await;
+        }
         if !gone.is_empty()
             && let Err(error) = self.0.parts.store.drop_generations(gone.clone()).await
         {

@@ -13,7 +13,9 @@ use crate::cache::policy;
 use crate::clock;
 use crate::outcome::Class;
 use crate::repo::apt::release::MAX_TEXT;
-use crate::repo::apt::signature::{Keyring, SignatureError, Signer, Verdict, Verified, clear_text};
+use crate::repo::apt::signature::{
+    Keyring, SignatureError, Signer, Verdict, Verified, clear_text, keyring_file,
+};
 use crate::repo::{Repository, Trust};
 use crate::repo_path::RepoPath;
 use crate::safe_url::BaseUrl;
@@ -269,14 +271,11 @@ pub fn load_keyrings(repositories: &[Arc<Repository>]) -> Vec<Arc<Keyring>> {
 fn load_keyring(repository: &Repository) -> Keyring {
     let mut files = Vec::new();
     for path in &repository.config.keyrings {
-        match std::fs::read(path) {
-            Ok(bytes) => files.push(bytes),
-            Err(error) => match shipped(path) {
-                Some(bytes) => files.push(bytes.to_vec()),
-                None => {
-                    tracing::error!(repo = %repository.name(), path = %path.display(), %error, "a keyring cannot be read");
-                }
-            },
+        match keyring_file::read(path) {
+            Ok(file) => files.push(file.bytes),
+            Err(error) => {
+                tracing::error!(repo = %repository.name(), path = %path.display(), %error, "a keyring cannot be read");
+            }
         }
     }
     let keyring = Keyring::load(&files).unwrap_or_else(|error| {
@@ -284,18 +283,4 @@ fn load_keyring(repository: &Repository) -> Keyring {
         Keyring::default()
     });
     keyring.with_legacy_sha1(repository.config.legacy_sha1)
-}
-
-/// The public keys of the archives that this program knows, for machines where the distribution's package
-/// with them is not installed.
-fn shipped(path: &std::path::Path) -> Option<&'static [u8]> {
-    match path.to_str()? {
-        "/usr/share/keyrings/ubuntu-archive-keyring.gpg" => {
-            Some(include_bytes!("../../../config/keyrings/ubuntu-archive-keyring.gpg"))
-        }
-        "/usr/share/keyrings/debian-archive-keyring.gpg" => {
-            Some(include_bytes!("../../../config/keyrings/debian-archive-keyring.gpg"))
-        }
-        _ => None,
-    }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::learn::archive_roots;
+use super::learn::{archive_roots, table};
 use crate::cache::lookup::Cache;
 use crate::cache::serve::checksum_key;
 use crate::digest::Digest;
@@ -20,7 +20,8 @@ impl Cache {
     /// Reads generations, channels and tables back from the store. Blocking: a few milliseconds for each
     /// suite. A generation whose release file is gone is left out, and its suite asked for anew; an index
     /// whose table is gone, or was not made before the end, is read again in the background, within the
-    /// runtime that this must be called from.
+    /// runtime that this must be called from; at once where a channel points at its generation, because
+    /// nothing that is listed there may be evicted.
     ///
     /// # Errors
     /// The catalog cannot be read.
@@ -29,6 +30,7 @@ impl Cache {
         let rows = store.generations()?;
         let checks = store.checks()?;
         let pins = store.pins()?;
+        let pinned = store.pinned_generations()?;
         let now = self.0.parts.clock.unix();
         let mut unread = Vec::new();
         for repository in self.0.parts.repositories.list() {
@@ -38,7 +40,10 @@ impl Cache {
                     Ok((row, release)) => {
                         let before = view.suite(&row.suite).map(|suite| &*suite.current);
                         let generation = Arc::new(Generation::new(row, release, before));
-                        for (known, digest) in add_tables(&mut view, store, repository, &generation, now) {
+                        let at_once = pinned.contains(&generation.row.id);
+                        for (known, digest) in
+                            add_tables(&mut view, store, repository, &generation, (now, at_once))
+                        {
                             unread.push((Arc::clone(repository), known, digest));
                         }
                         show(&mut view, repository, generation, &checks);
@@ -86,13 +91,14 @@ fn show(view: &mut View, repository: &Repository, generation: Arc<Generation>, c
     view.adopt(generation, check.cloned().unwrap_or_else(never));
 }
 
-/// Adds the tables of the generation's indices, and gives the indices that are here without one.
+/// Adds the tables of the generation's indices, and gives the indices that are here without one. Those are
+/// read `at_once`, or left to be read later.
 fn add_tables(
     view: &mut View,
     store: &Store,
     repository: &Repository,
     generation: &Generation,
-    now: i64,
+    (now, at_once): (i64, bool),
 ) -> Vec<(Known, Digest)> {
     let mut unread = Vec::new();
     let Ok(folder) = RepoPath::from_decoded(&generation.row.suite) else { return unread };
@@ -105,13 +111,22 @@ fn add_tables(
         }
         let Some(digest) = digest_of(store, repository, &checksum) else { continue };
         let loaded = store.load_table(&digest).ok().flatten().map(Table::from_bytes);
-        match loaded {
-            Some(Ok(table)) => {
-                let table = Arc::new(table);
-                for root in &roots {
-                    view.add_table(root, checksum, Arc::clone(&table), now);
-                }
+        let mut add = |table: Table| {
+            let table = Arc::new(table);
+            for root in &roots {
+                view.add_table(root, checksum, Arc::clone(&table), now);
             }
+        };
+        match loaded {
+            Some(Ok(table)) => add(table),
+            _ if at_once => match table(store, &folder.child(listed.path.as_str()), kind, &digest) {
+                Ok(table) => add(table),
+                // The index went with its disk, or never came.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    tracing::warn!(%digest, %error, "an index that a channel points at cannot be read");
+                }
+            },
             Some(Err(error)) => {
                 tracing::warn!(%digest, %error, "a table is damaged; it is made again");
                 unread.push((known_index(&folder, &generation.release, listed), digest));
@@ -126,7 +141,7 @@ fn add_tables(
 }
 
 /// The name of the object with this checksum, if the catalog knows it.
-fn digest_of(store: &Store, repository: &Repository, checksum: &Checksum) -> Option<Digest> {
+pub(super) fn digest_of(store: &Store, repository: &Repository, checksum: &Checksum) -> Option<Digest> {
     let named = || store.entry(&checksum_key(repository, checksum)).ok().flatten();
     checksum.sha256().or_else(|| named().map(|meta| meta.digest))
 }

@@ -1,40 +1,33 @@
 //! Whether a keyring can vouch for anything.
 
-use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use sequoia_openpgp::cert::{Cert, CertParser};
-use sequoia_openpgp::parse::Parse as _;
+use sequoia_openpgp::cert::Cert;
 use sequoia_openpgp::policy::StandardPolicy;
 
 use super::{Finding, Verdict};
+use crate::repo::apt::signature::{Keyring, keyring_file};
 
 /// A key that ends within this long is worth a note: time to install its successor.
 const SOON: Duration = Duration::from_hours(60 * 24);
 
-/// Reads the file and judges its keys as of `now`.
-pub(super) fn look(repo: &str, file: &Path, now: SystemTime) -> Finding {
+/// Reads the file and judges its keys as of `now`, as the server will.
+pub(super) fn look(repo: &str, file: &Path, legacy_sha1: bool, now: SystemTime) -> Finding {
     let finding = |verdict, words| Finding::new(verdict, "keyring", file.display().to_string(), words);
-    let bytes = match fs::read(file) {
-        Ok(bytes) => bytes,
+    let read = match keyring_file::read(file) {
+        Ok(read) => read,
         Err(error) => return finding(Verdict::Bad, format!("for {repo}: cannot be read: {error}")),
     };
-    let certificates: Result<Vec<Cert>, _> = match CertParser::from_bytes(&bytes) {
-        Ok(parser) => parser.collect(),
-        Err(error) => Err(error),
+    let keyring = match Keyring::load(&[&read.bytes]) {
+        Ok(keyring) => keyring.with_legacy_sha1(legacy_sha1),
+        Err(error) => return finding(Verdict::Bad, format!("for {repo}: {error}")),
     };
-    match certificates {
-        Err(error) => finding(Verdict::Bad, format!("for {repo}: is no OpenPGP keyring: {error}")),
-        Ok(certificates) if certificates.is_empty() => {
-            finding(Verdict::Bad, format!("for {repo}: holds no key"))
-        }
-        Ok(certificates) => {
-            let keys: Vec<Key> = certificates.iter().map(|certificate| Key::of(certificate, now)).collect();
-            let (verdict, words) = judge(&keys);
-            finding(verdict, format!("for {repo}: {words}"))
-        }
-    }
+    let policy = keyring.policy(now);
+    let keys: Vec<Key> = keyring.certs().iter().map(|cert| Key::of(cert, &policy, now)).collect();
+    let (verdict, words) = judge(&keys);
+    let from = if read.shipped { "not installed, the keys that come with lumbung are used: " } else { "" };
+    finding(verdict, format!("for {repo}: {from}{words}"))
 }
 
 /// What matters about one key.
@@ -57,7 +50,7 @@ enum Life {
 }
 
 impl Key {
-    fn of(certificate: &Cert, now: SystemTime) -> Self {
+    fn of(certificate: &Cert, policy: &StandardPolicy<'_>, now: SystemTime) -> Self {
         let owner = certificate
             .userids()
             .next()
@@ -65,15 +58,14 @@ impl Key {
         // Names in a keyring are somebody else's text: no control character reaches the terminal.
         let owner: String = owner.chars().filter(|c| !c.is_control()).take(80).collect();
         let name = format!("{} {owner}", certificate.keyid());
-        Self { name: name.trim_end().to_owned(), life: Life::of(certificate, now) }
+        Self { name: name.trim_end().to_owned(), life: Life::of(certificate, policy, now) }
     }
 }
 
 impl Life {
-    fn of(certificate: &Cert, now: SystemTime) -> Self {
+    fn of(certificate: &Cert, policy: &StandardPolicy<'_>, now: SystemTime) -> Self {
         use sequoia_openpgp::types::RevocationStatus;
-        let policy = StandardPolicy::new();
-        let Ok(valid) = certificate.with_policy(&policy, now) else {
+        let Ok(valid) = certificate.with_policy(policy, now) else {
             return Self::Weak;
         };
         if matches!(valid.revocation_status(), RevocationStatus::Revoked(_)) {
@@ -124,6 +116,8 @@ mod tests {
     use sequoia_openpgp::cert::CertBuilder;
     use sequoia_openpgp::serialize::Serialize as _;
 
+    use std::fs;
+
     use super::*;
 
     const DAY: Duration = Duration::from_hours(24);
@@ -153,7 +147,7 @@ mod tests {
             (Some(399 * DAY), Verdict::Bad, "no usable key"),
         ] {
             let file = keyring(born, life);
-            let finding = look("ubuntu", file.path(), now - Duration::from_secs(10));
+            let finding = look("ubuntu", file.path(), false, now - Duration::from_secs(10));
             assert_eq!(finding.verdict, verdict, "{finding:?}");
             assert!(finding.words.contains(words), "{words:?} in {finding:?}");
             assert!(!finding.words.contains('\u{1b}'));
@@ -161,13 +155,22 @@ mod tests {
     }
 
     #[test]
+    fn keys_bound_by_sha1_are_judged_as_the_repository_says() {
+        // Ubuntu's key of 2012 is one.
+        let file = Path::new("config/keyrings/ubuntu-archive-keyring.gpg");
+        let words = |legacy| look("ubuntu", file, legacy, SystemTime::now()).words;
+        assert!(words(false).contains("too weak to be accepted"), "{}", words(false));
+        assert!(!words(true).contains("too weak"), "{}", words(true));
+    }
+
+    #[test]
     fn what_is_no_keyring_is_bad() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("key.gpg");
-        assert!(look("ubuntu", &file, SystemTime::now()).words.contains("cannot be read"));
+        assert!(look("ubuntu", &file, false, SystemTime::now()).words.contains("cannot be read"));
         for bytes in [&b"<html>no key here</html>"[..], b""] {
             fs::write(&file, bytes).unwrap();
-            let finding = look("ubuntu", &file, SystemTime::now());
+            let finding = look("ubuntu", &file, false, SystemTime::now());
             assert_eq!(finding.verdict, Verdict::Bad, "{finding:?}");
         }
     }

@@ -27,6 +27,7 @@ use openpgp::{Cert, KeyHandle};
 
 mod framing;
 mod keyring;
+pub mod keyring_file;
 mod verdict;
 
 pub use keyring::{Keyring, KeyringError};
@@ -171,7 +172,8 @@ impl Keyring {
             || before.iter().any(|old| now.iter().any(|new| old.fingerprint() == new.fingerprint()))
     }
 
-    fn policy(&self, now: SystemTime) -> StandardPolicy<'static> {
+    /// Which algorithms count as of `now`.
+    pub(crate) fn policy(&self, now: SystemTime) -> StandardPolicy<'static> {
         let mut policy = StandardPolicy::at(now);
         if self.legacy_sha1() {
             // Only what binds a key to its owner, which nobody but the owner could have chosen; never

@@ -1,7 +1,7 @@
 //! What a generation holds is never evicted, and eviction does not pay for it.
 
 use super::*;
-use crate::store::{catalog, generation, hold, pin, schema, working_set};
+use crate::store::{absent, catalog, generation, hold, pin, retire, schema, working_set};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -150,12 +150,17 @@ fn no_statement_about_holds_scans_and_eviction_walks_only_what_may_go() {
         steps.collect::<Result<_, _>>().unwrap()
     };
     for statement in [
+        absent::USES,
+        retire::RETIRE,
+        catalog::COLDEST_AFTER,
         catalog::PUT_OBJECT,
         hold::MARK,
         hold::UNMARK,
         hold::HELD_BY,
         hold::RELEASE,
         hold::IS_HELD,
+        hold::LISTED,
+        hold::DROP_LISTED,
         generation::SUPERSEDE,
         pin::PREVIOUS,
         pin::PINNED,

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use rstest::rstest;
 
 use super::{IN_RELEASE, PACKAGES, RETRY, STALE, Setup, TRANSLATION, consistent};
+use crate::support::client::get;
 use crate::support::origin::Reply;
 use crate::support::repository::{Package, day};
 
@@ -130,4 +131,38 @@ async fn upstream_is_used_again_soon_after_it_is_back() {
         }
     };
     tokio::time::timeout(crate::support::PATIENCE, back).await.expect("the new generation");
+}
+
+/// A mirror in mid-sync has the new release file beside old indices. It was once counted among those that fail,
+/// and rested, although everything else it had was right; and the refresh tried on for as long as a desktop
+/// would wait for a package.
+#[rstest]
+#[case::of_another_length(false)]
+#[case::of_the_same_length(true)]
+#[tokio::test]
+async fn a_mirror_in_mid_sync_is_asked_once_for_each_look_and_keeps_its_standing(#[case] same_length: bool) {
+    let setup = Setup::new().await;
+    let first = setup.first();
+    first.publish().to(setup.origin(), "/u");
+    let before = consistent(setup.server.address(), &[PACKAGES]).await;
+    let plain = format!("/u/dists/noble/{PACKAGES}");
+    let asked = setup.origin().log().count(&plain);
+    let second = first.date(day(1)).package(Package::new("new", "1")).publish();
+    second.only(|path| path.ends_with("Release")).to(setup.origin(), "/u");
+    if same_length {
+        let length = second.bytes(&format!("dists/noble/{PACKAGES}")).len();
+        setup.origin().route(&plain, Reply::ok(crate::support::noise("old", length)));
+    }
+    for look in 1..=3 {
+        setup.server.clock().advance(STALE);
+        let answer = setup.get(IN_RELEASE).await;
+        assert_eq!(answer.body, before);
+        let status = answer.header("cache-status").expect("a status");
+        assert!(status.contains("not checked: "), "{status}");
+        assert_eq!(setup.origin().log().count(&plain), asked + look, "one look, one request");
+    }
+    let page = get(setup.server.admin(), "/api/v1/status", &[]).await.text();
+    let status: lumbung::status::Status = serde_json::from_str(&page).expect("a status");
+    let upstream = &status.repos[0].upstreams[0];
+    assert!(upstream.healthy && upstream.failures == 0 && upstream.last_error.is_none(), "{upstream:?}");
 }

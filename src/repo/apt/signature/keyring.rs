@@ -7,7 +7,7 @@ use openpgp::parse::Parse as _;
 use openpgp::{Cert, KeyHandle};
 
 /// Longest keyring file, in bytes. Debian's, with nine keys and their certifications, has 56 KB.
-const MAX_FILE: usize = 8 << 20;
+pub(super) const MAX_FILE: usize = 8 << 20;
 /// Most certificates in one keyring.
 const MAX_CERTS: usize = 1000;
 
@@ -98,6 +98,11 @@ impl Keyring {
     /// The fingerprints of the certificates' primary keys, in the files' order.
     pub fn fingerprints(&self) -> impl Iterator<Item = String> {
         self.certs.iter().map(|cert| cert.fingerprint().to_hex())
+    }
+
+    /// The certificates, in the files' order.
+    pub(crate) fn certs(&self) -> &[Cert] {
+        &self.certs
     }
 
     pub(super) fn with_keys(&self, ids: &[KeyHandle]) -> Vec<Cert> {
