@@ -122,5 +122,8 @@ fn hosts(table: &Table<'_>) -> Vec<(Given<Host>, BitRate)> {
         let rate = item.read(rate)?.value;
         Some((Given { value: host, place: item.place().clone() }, rate))
     };
-    table.items().into_iter().filter_map(read).collect()
+    let mut hosts: Vec<_> = table.items().into_iter().filter_map(read).collect();
+    // As they stand in the file, so that of two the second is named.
+    hosts.sort_by_key(|(host, _)| host.place.at);
+    hosts
 }

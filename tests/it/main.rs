@@ -55,4 +55,5 @@ mod support_repository;
 mod support_server;
 mod tunnels;
 mod verify_store;
+mod wan;
 mod why;
