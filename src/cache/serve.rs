@@ -255,13 +255,19 @@ impl Cache {
         if let Some(failure) = self.recently_missing(&key) {
             return Answer::Failed(failure);
         }
-        if head_only && known.index.is_none() && !self.is_flying(&key) {
+        if head_only && known.index.is_none() && self.is_nowhere(resource, &key) {
             return self.direct(resource, true, "head").await;
         }
         match self.join_or_start(resource, key, Goal::known(known), None, Class::Client) {
             Ok((flight, joined)) => self.land(resource, head_only, &flight, joined, None).await,
             Err(failure) => Answer::Failed(failure),
         }
+    }
+
+    /// Whether something that was not here a moment ago is neither on its way by now nor has it come in
+    /// between. A flight shows its object before it leaves the table: hence the order.
+    fn is_nowhere(&self, resource: &Resource, flight: &EntryKey) -> bool {
+        !self.is_flying(flight) && self.newest(&key_of(resource)).is_none()
     }
 
     /// Counts an index among those that are used here, now that somebody got it. One that is listed but
@@ -385,7 +391,7 @@ impl Cache {
             return self.direct_or(resource, head_only, reason, kept).await;
         }
         let probe = head_only && kept.is_none() && !resource.class.is_of_suite();
-        if probe && !self.is_flying(&key) {
+        if probe && self.is_nowhere(resource, &key) {
             return self.direct(resource, true, "head").await;
         }
         match self.join_or_start(resource, key, goal, kept.clone(), Class::Client) {

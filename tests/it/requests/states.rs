@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{InFlight, PACKAGE, SIZE, ubuntu, until_stored};
 use crate::support::client::{Connection, Response, ask, get, request};
+use crate::support::gate::Gate;
 use crate::support::origin::{Origin, Reply};
 use crate::support::server::TestServer;
 
@@ -159,5 +160,33 @@ async fn errors_are_words_and_never_empty() {
         assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"));
         assert_eq!(answer.header("via"), Some("1.1 lumbung"));
         assert_eq!(answer.header("cache-control"), Some("no-store"));
+    }
+}
+
+/// Whoever asks in the very moment in which the transfer ends finds it on its way or stored: never neither.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_asks_for_a_head_while_a_transfer_ends_never_asks_upstream() {
+    let origin = Origin::start().await;
+    let server = TestServer::start(&ubuntu(&origin)).await;
+    for number in 0..60 {
+        let path = format!("/ubuntu/pool/main/h/h{number}_1_amd64.deb");
+        let gate = Gate::new();
+        origin.route(&path, Reply::ok(vec![7; 1000]).pause_after(500, &gate));
+        let mut first = Connection::open(server.address()).await;
+        first.send(request(server.address(), "GET", &path, &[])).await;
+        gate.reached_by(1).await;
+        let address = server.address();
+        let asking: Vec<_> = (0..8)
+            .map(|_| {
+                let path = path.clone();
+                tokio::spawn(async move { until_stored(address, &path).await })
+            })
+            .collect();
+        gate.open();
+        for asking in asking {
+            asking.await.unwrap();
+        }
+        assert!(first.response().await.is_complete());
+        assert_eq!(origin.requests_to(&path).len(), 1, "{path}");
     }
 }
