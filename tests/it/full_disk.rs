@@ -167,7 +167,12 @@ fn assert_sound(store: &Path) {
         let bytes = bytes.unwrap_or_else(|why| panic!("{digest}: {why}"));
         assert_eq!((bytes.len() as i64, crate::support::sha256(&bytes)), (size, digest));
     }
-    assert_eq!(fs::read_dir(store.join("partial")).expect("a folder").count(), 0);
+    // A client may have its last byte a moment before the server lets go of what it does not keep.
+    let begun = Instant::now();
+    while fs::read_dir(store.join("partial")).expect("a folder").count() > 0 {
+        assert!(begun.elapsed() < PATIENCE, "an unfinished file stays");
+        std::thread::yield_now();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
