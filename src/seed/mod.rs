@@ -10,6 +10,7 @@ mod config;
 mod gather;
 mod hours;
 mod names;
+mod obtain;
 mod offers;
 mod plan;
 mod planner;

@@ -4,40 +4,22 @@
 //! belongs to nobody who asks: who asks meanwhile waits for the same one, and who stops waiting can ask again.
 
 use std::collections::HashMap;
-use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, watch};
 
-use super::assemble::{AssemblyError, Index, Material, Shelf, SuiteMaterial, assemble};
+use super::assemble::{AssemblyError, Material, assemble};
 use super::config::Config;
-use super::gather::{folder, gather};
-use super::plan::{Part, Plan, Planned};
+use super::gather::folder;
+use super::obtain::{Shelved, read_list, take_suite};
+use super::plan::Plan;
 use super::select;
-use super::universe::Pin;
-use crate::cache::{Cache, Failure, archive_root};
-use crate::digest::Digest;
-use crate::repo::Repository;
-use crate::repo::apt::checksum::Checksum;
-use crate::repo::apt::compression::Compression;
-use crate::repo::apt::release::{Automatic, Listed, Release};
-use crate::repo_path::RepoPath;
-use crate::suite::Generation;
-
-/// Indices that are fetched at the same time.
-const AT_ONCE: usize = 4;
+use crate::cache::{Cache, Failure};
 
 /// How long what desktops asked for counts as learned, in seconds.
 const LEARNED: i64 = 60 * 24 * 3600;
-
-/// The longest selection list that is read, in bytes.
-const LONGEST_LIST: u64 = 16 << 20;
-
-/// Most bytes an index may have unpacked whose release file does not say.
-const UNPACKED: u64 = 2 << 30;
 
 /// How long a finished plan waits for whoever asked for it.
 const KEPT: Duration = Duration::from_mins(5);
@@ -51,9 +33,16 @@ struct Inner {
     seeds: Vec<Arc<Config>>,
     rate: Option<u64>,
     turn: Semaphore,
-    /// By the seed's name and whether what is missing is fetched. Held for single operations only.
-    jobs: Mutex<HashMap<(Arc<str>, bool), Job>>,
+    /// Held for single operations only.
+    jobs: Mutex<Jobs>,
 }
+
+/// By the seed's name and whether what is missing is fetched.
+type Key = (Arc<str>, bool);
+
+/// The plans that are made, and those that nobody has taken yet: at most two for each seed, of some 20 MB each
+/// for a whole large release.
+type Jobs = HashMap<Key, Job>;
 
 type Outcome = Option<Result<Arc<Plan>, PlanError>>;
 
@@ -178,19 +167,14 @@ impl Planner {
         };
         let key = (Arc::clone(&config.name), fetch);
         let mut outcome = self.join(&key, config);
-        let waited = tokio::time::timeout(patience, outcome.wait_for(Option::is_some)).await;
-        let ended = match waited {
-            Err(_) => return Ok(None),
-            Ok(Err(_)) => Err(PlanError::Stopping),
-            Ok(Ok(outcome)) => outcome.clone().unwrap_or(Err(PlanError::Stopping)),
-        };
-        // Delivered: who asks next wants to know how it is then.
-        self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
-        ended.map(Some)
+        let made = async { outcome.wait_for(Option::is_some).await.ok().and_then(|made| made.clone()) };
+        let Ok(made) = tokio::time::timeout(patience, made).await else { return Ok(None) };
+        forget(&mut self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner), &key, &outcome);
+        made.unwrap_or(Err(PlanError::Stopping)).map(Some)
     }
 
     /// The job that makes this plan, started unless it runs.
-    fn join(&self, key: &(Arc<str>, bool), config: &Arc<Config>) -> watch::Receiver<Outcome> {
+    fn join(&self, key: &Key, config: &Arc<Config>) -> watch::Receiver<Outcome> {
         let mut jobs = self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         jobs.retain(|_, job| job.outcome.borrow().is_none() || job.since.elapsed() < KEPT);
         if let Some(job) = jobs.get(key) {
@@ -226,7 +210,7 @@ impl Planner {
             rate: self.0.rate,
         };
         for suite in &config.suites {
-            let taken = self.take_suite(&repository, suite, fetch, &mut material).await?;
+            let taken = take_suite(cache, &repository, suite, fetch, &mut material).await?;
             material.suites.push(taken);
         }
         let cache = cache.clone();
@@ -246,145 +230,35 @@ impl Planner {
         .await
         .map_err(|_| PlanError::Stopping)?
     }
+}
 
-    /// Has a suite and its indices.
-    async fn take_suite(
-        &self,
-        repository: &Arc<Repository>,
-        suite: &str,
-        fetch: bool,
-        material: &mut Material,
-    ) -> Result<SuiteMaterial, PlanError> {
-        let cache = &self.0.cache;
-        let what = || format!("the suite {suite} of {}", repository.name());
-        let folder = folder(suite).map_err(|_| PlanError::NotHere(what()))?;
-        let generation = if fetch {
-            let obtained = cache.obtain_generation(repository, &folder).await;
-            obtained.map_err(|why| PlanError::Failed { what: what(), why })?
-        } else {
-            let current = cache.current_generation(repository, &folder);
-            current.ok_or_else(|| PlanError::NotHere(what()))?
+/// Forgets a job whose outcome was delivered: who asks next wants to know how it is then. Whoever waited for it
+/// as well may come later, when the next one runs already.
+fn forget(jobs: &mut Jobs, key: &Key, delivered: &watch::Receiver<Outcome>) {
+    if jobs.get(key).is_some_and(|job| job.outcome.same_channel(delivered)) {
+        jobs.remove(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_comes_late_for_one_plan_does_not_forget_the_next() {
+        let key: Key = ("desktop".into(), true);
+        let mut jobs = Jobs::default();
+        let begin = |jobs: &mut Jobs| {
+            let (_, outcome) = watch::channel(None);
+            jobs.insert(key.clone(), Job { since: Instant::now(), outcome: outcome.clone() });
+            outcome
         };
-        let gathered = gather(&material.config, suite, &generation.release);
-        material.unresolved.extend(gathered.unresolved);
-        let source = Source { cache, repository, folder: &folder, release: &generation.release, fetch };
-        let packages = source.indices(&gathered.packages).await?;
-        let sources = source.indices(&gathered.sources).await?;
-        let preferred = gathered.packages.iter().chain(&gathered.sources).filter_map(|forms| forms.first());
-        let listed = preferred.chain(&gathered.others).map(|listed| Planned {
-            path: folder.child(listed.path.as_str()),
-            size: listed.size,
-            checksum: listed.checksum(),
-            part: Part::Index,
-            present: false,
-        });
-        let mut files = release_files(cache, &folder, &generation).await?;
-        files.extend(listed);
-        Ok(SuiteMaterial {
-            folder: folder.shared(),
-            generation: generation.row.id,
-            root: archive_root(&folder),
-            pin: match generation.release.automatic {
-                Automatic::Yes => Pin::Usual,
-                Automatic::Upgrades => Pin::ButAutomaticUpgrades,
-                Automatic::No => Pin::NotAutomatic,
-            },
-            packages,
-            sources,
-            files,
-        })
-    }
-}
-
-/// Where the indices of a suite come from.
-struct Source<'a> {
-    cache: &'a Cache,
-    repository: &'a Arc<Repository>,
-    folder: &'a RepoPath,
-    release: &'a Release,
-    fetch: bool,
-}
-
-impl Source<'_> {
-    async fn indices(&self, wanted: &[Vec<&Listed>]) -> Result<Vec<Index>, PlanError> {
-        let wanted: Vec<_> = wanted.iter().map(|forms| self.index(forms)).collect();
-        futures_util::stream::iter(wanted).buffered(AT_ONCE).try_collect().await
-    }
-
-    /// One index: in a form that is here, or else in the one that apt prefers.
-    async fn index(&self, forms: &[&Listed]) -> Result<Index, PlanError> {
-        let Self { cache, repository, folder, release, fetch } = self;
-        let what =
-            |listed: &Listed| format!("{} of {}", folder.child(listed.path.as_str()), repository.name());
-        let failed = |listed: &Listed, why| PlanError::Failed { what: what(listed), why };
-        let read = |listed: &Listed, digest| {
-            let (compression, stem) = Compression::of(listed.path.as_str());
-            let limit = release.find(stem).map_or(UNPACKED, |plain| plain.size);
-            Index { digest, compression, limit }
-        };
-        for listed in forms {
-            let found = cache.find_listed(repository, folder, release, listed).await;
-            if let Some(digest) = found.map_err(|why| failed(listed, why))? {
-                return Ok(read(listed, digest));
-            }
-        }
-        let Some(listed) = forms.first() else { return Err(PlanError::Stopping) };
-        if !fetch {
-            return Err(PlanError::NotHere(what(listed)));
-        }
-        let obtained = cache.obtain_listed(repository, folder, release, listed).await;
-        Ok(read(listed, obtained.map_err(|why| failed(listed, why))?))
-    }
-}
-
-/// The files that announce a generation, as far as they are here.
-async fn release_files(
-    cache: &Cache,
-    folder: &RepoPath,
-    generation: &Generation,
-) -> Result<Vec<Planned>, PlanError> {
-    let row = &generation.row;
-    let forms = [("InRelease", row.in_release), ("Release", row.release), ("Release.gpg", row.release_gpg)];
-    let forms = forms.map(|(name, digest)| digest.map(|digest| (folder.child(name), digest)));
-    let cache = cache.clone();
-    let sized = tokio::task::spawn_blocking(move || {
-        let planned = |(path, digest): (RepoPath, Digest)| {
-            let size = cache.object_size(&digest).ok().flatten()?;
-            let checksum = Checksum::Sha256(digest);
-            Some(Planned { path, size, checksum, part: Part::Release, present: true })
-        };
-        forms.into_iter().flatten().filter_map(planned).collect()
-    });
-    sized.await.map_err(|_| PlanError::Stopping)
-}
-
-fn read_list(file: &std::path::Path) -> Result<String, PlanError> {
-    let unreadable = |why: &dyn std::fmt::Display| PlanError::Selections {
-        file: file.display().to_string(),
-        why: why.to_string().into(),
-    };
-    let opened = std::fs::File::open(file).map_err(|error| unreadable(&error))?;
-    let mut bytes = Vec::new();
-    opened.take(LONGEST_LIST + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
-    if bytes.len() as u64 > LONGEST_LIST {
-        return Err(unreadable(&"it is longer than any list of packages"));
-    }
-    String::from_utf8(bytes).map_err(|error| unreadable(&error))
-}
-
-/// The store, as plans see it.
-struct Shelved<'a> {
-    cache: &'a Cache,
-    repository: &'a Repository,
-}
-
-impl Shelf for Shelved<'_> {
-    fn read(&self, digest: &Digest) -> io::Result<Box<dyn Read + Send>> {
-        Ok(Box::new(self.cache.read_object(digest)?))
-    }
-
-    fn are_here(&self, checksums: &[Checksum]) -> io::Result<Vec<bool>> {
-        let here = self.cache.are_here(self.repository, checksums);
-        here.map_err(|error| io::Error::other(error.to_string()))
+        let first = begin(&mut jobs);
+        let late = first.clone();
+        forget(&mut jobs, &key, &first);
+        assert!(jobs.is_empty());
+        let next = begin(&mut jobs);
+        forget(&mut jobs, &key, &late);
+        assert!(jobs[&key].outcome.same_channel(&next));
     }
 }
