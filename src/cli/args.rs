@@ -137,6 +137,19 @@ pub(super) struct Status {
     pub(super) watch: bool,
 }
 
+/// What is asked of the running server or its store, and how the answer is printed.
+#[derive(Debug, clap::Args)]
+pub(super) struct Asking {
+    #[command(flatten)]
+    pub(super) file: ConfigFile,
+    /// The administrators' address, when it is not the configured one.
+    #[arg(long, value_name = "ADDR:PORT", global = true)]
+    pub(super) admin: Option<SocketAddr>,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+}
+
 /// See what is to be here before anybody asks.
 ///
 /// A seed names packages; what belongs to it follows from the signed indices of its suites, as apt would
@@ -160,13 +173,7 @@ pub(super) struct Seed {
     #[command(subcommand)]
     pub(super) command: SeedCommand,
     #[command(flatten)]
-    pub(super) file: ConfigFile,
-    /// The administrators' address, when it is not the configured one.
-    #[arg(long, value_name = "ADDR:PORT", global = true)]
-    pub(super) admin: Option<SocketAddr>,
-    /// Print JSON.
-    #[arg(long, global = true)]
-    pub(super) json: bool,
+    pub(super) asking: Asking,
 }
 
 /// What to do about seeds.
@@ -207,13 +214,7 @@ pub(super) struct Suite {
     #[command(subcommand)]
     pub(super) command: SuiteCommand,
     #[command(flatten)]
-    pub(super) file: ConfigFile,
-    /// The administrators' address, when it is not the configured one.
-    #[arg(long, value_name = "ADDR:PORT", global = true)]
-    pub(super) admin: Option<SocketAddr>,
-    /// Print JSON.
-    #[arg(long, global = true)]
-    pub(super) json: bool,
+    pub(super) asking: Asking,
 }
 
 /// What to do about suites.
@@ -313,17 +314,11 @@ fn rate(text: &str) -> Result<NonZeroU64, String> {
 pub(super) struct Why {
     /// What a desktop asks for: a URL, or a path of this server.
     pub(super) url: String,
-    #[command(flatten)]
-    pub(super) file: ConfigFile,
-    /// The administrators' address, when it is not the configured one.
-    #[arg(long, value_name = "ADDR:PORT")]
-    pub(super) admin: Option<SocketAddr>,
     /// The desktop's address, which tells its office and so its channel.
     #[arg(long, value_name = "ADDR")]
     pub(super) client: Option<IpAddr>,
-    /// Print JSON.
-    #[arg(long)]
-    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) asking: Asking,
 }
 
 /// Print the script that points a desktop here.

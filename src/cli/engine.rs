@@ -1,6 +1,5 @@
 //! The running server, or the store itself where none runs: who answers questions about suites.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -17,13 +16,12 @@ pub(super) const OFFLINE_REFRESH: Duration = Duration::from_mins(10);
 
 /// Asks the server, or does it `offline` where none runs.
 pub(super) async fn ask<T: DeserializeOwned>(
-    file: &args::ConfigFile,
-    admin: Option<SocketAddr>,
+    asking: &args::Asking,
     question: Question<'_>,
     offline: impl AsyncFnOnce(&Offline) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    let config = Config::load(file.config.as_deref())?;
-    let remote = Remote::new(admin.unwrap_or(config.server.admin), &config.store.path)?;
+    let config = Config::load(asking.file.config.as_deref())?;
+    let remote = Remote::new(asking.admin.unwrap_or(config.server.admin), &config.store.path)?;
     let asked = match question {
         Question::Look(path) => remote.get(path).await?,
         Question::Change(path) => remote.post(path).await?,

@@ -6,10 +6,28 @@
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
 
+use serde::Serialize;
+
+use super::Ending;
+
 /// Prints what was asked for, as it is.
 pub(super) fn data(text: &dyn Display) {
     let mut out = io::stdout().lock();
     let _ = write!(out, "{text}").and_then(|()| out.flush());
+}
+
+/// Prints an answer: as JSON, or in words.
+///
+/// # Errors
+/// When it cannot be written as JSON.
+pub(super) fn answer(
+    json: bool,
+    value: &impl Serialize,
+    words: impl FnOnce() -> String,
+) -> anyhow::Result<Ending> {
+    let text = if json { serde_json::to_string_pretty(value)? + "\n" } else { words() };
+    data(&text);
+    Ok(Ending::Done)
 }
 
 /// Prints bytes that were asked for.

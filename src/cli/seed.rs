@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::engine::{OFFLINE_REFRESH, Question, ask};
 use super::remote::encoded;
@@ -24,9 +24,8 @@ pub(super) fn run(args: &args::Seed) -> anyhow::Result<Ending> {
 async fn list(args: &args::Seed) -> anyhow::Result<Ending> {
     let look = Question::Look("/api/v1/seeds");
     let offline = async |store: &Offline| Ok(store.planner().seeds());
-    let seeds: Vec<SeedFacts> = ask(&args.file, args.admin, look, offline).await?;
-    print(args.json, &seeds, || list_text(&seeds))?;
-    Ok(Ending::Done)
+    let seeds: Vec<SeedFacts> = ask(&args.asking, look, offline).await?;
+    output::answer(args.asking.json, &seeds, || list_text(&seeds))
 }
 
 fn list_text(seeds: &[SeedFacts]) -> String {
@@ -71,7 +70,7 @@ async fn plan(args: &args::Seed, name: &str) -> anyhow::Result<Ending> {
     };
     let plan = loop {
         // The server answers before patience ends; asking again joins what is under way.
-        match ask(&args.file, args.admin, Question::Change(&path), offline).await? {
+        match ask(&args.asking, Question::Change(&path), offline).await? {
             PlanAnswer::Made(plan) => break plan,
             PlanAnswer::Running { .. } => {
                 output::progress(&"fetching and reading the indices of the seed's suites");
@@ -79,7 +78,7 @@ async fn plan(args: &args::Seed, name: &str) -> anyhow::Result<Ending> {
         }
     };
     output::progress_done();
-    print(args.json, &plan, || plan_text(&plan))?;
+    output::answer(args.asking.json, &plan, || plan_text(&plan))?;
     Ok(if plan.unresolved.is_empty() { Ending::Done } else { Ending::Problem })
 }
 
@@ -119,10 +118,4 @@ fn plan_text(plan: &PlanFacts) -> String {
         text += &columns(&rows);
     }
     text
-}
-
-fn print(json: bool, value: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
-    let text = if json { serde_json::to_string_pretty(value)? + "\n" } else { text() };
-    output::data(&text);
-    Ok(())
 }

@@ -2,8 +2,6 @@
 
 use std::fmt::Write as _;
 
-use serde::Serialize;
-
 use super::engine::{OFFLINE_REFRESH, Question, ask};
 use super::remote::encoded;
 use super::{Ending, args, output};
@@ -28,9 +26,8 @@ pub(super) fn run(args: &args::Suite) -> anyhow::Result<Ending> {
 
 async fn list(args: &args::Suite) -> anyhow::Result<Ending> {
     let look = Question::Look("/api/v1/suites");
-    let suites: Vec<SuiteFacts> =
-        ask(&args.file, args.admin, look, async |store| Ok(store.cache().suites())).await?;
-    print(args.json, &suites, || list_text(&suites))
+    let suites: Vec<SuiteFacts> = ask(&args.asking, look, async |store| Ok(store.cache().suites())).await?;
+    output::answer(args.asking.json, &suites, || list_text(&suites))
 }
 
 fn list_text(suites: &[SuiteFacts]) -> String {
@@ -59,8 +56,8 @@ async fn show(args: &args::Suite, repo: &str, suite: &str) -> anyhow::Result<End
     let folder: Vec<_> = suite.split('/').map(encoded).collect();
     let path = format!("/api/v1/suites/{}/{}", encoded(repo), folder.join("/"));
     let offline = async |store: &crate::app::Offline| Ok(store.cache().suite(repo, suite)?);
-    let detail: SuiteDetail = ask(&args.file, args.admin, Question::Look(&path), offline).await?;
-    print(args.json, &detail, || show_text(&detail))
+    let detail: SuiteDetail = ask(&args.asking, Question::Look(&path), offline).await?;
+    output::answer(args.asking.json, &detail, || show_text(&detail))
 }
 
 fn show_text(detail: &SuiteDetail) -> String {
@@ -105,14 +102,13 @@ async fn refresh(args: &args::Suite, repo: Option<&str>, suite: Option<&str>) ->
         let offline = async |store: &crate::app::Offline| {
             Ok(store.cache().refresh_suites(repo, suite, OFFLINE_REFRESH).await?)
         };
-        let refreshed: Vec<RefreshFacts> =
-            ask(&args.file, args.admin, Question::Change(&path), offline).await?;
+        let refreshed: Vec<RefreshFacts> = ask(&args.asking, Question::Change(&path), offline).await?;
         // The server answers before the proxies' patience ends; asking again joins what is under way.
         if refreshed.iter().all(|suite| suite.state != "running") {
             break refreshed;
         }
     };
-    print(args.json, &refreshed, || refresh_text(&refreshed))?;
+    output::answer(args.asking.json, &refreshed, || refresh_text(&refreshed))?;
     let failed = refreshed.iter().any(|suite| suite.state == "failed");
     Ok(if failed { Ending::Problem } else { Ending::Done })
 }
@@ -131,8 +127,8 @@ fn refresh_text(refreshed: &[RefreshFacts]) -> String {
 async fn channels(args: &args::Suite) -> anyhow::Result<Ending> {
     let look = Question::Look("/api/v1/channels");
     let channels: Vec<ChannelFacts> =
-        ask(&args.file, args.admin, look, async |store| Ok(store.cache().channels()?)).await?;
-    print(args.json, &channels, || channels_text(&channels))
+        ask(&args.asking, look, async |store| Ok(store.cache().channels()?)).await?;
+    output::answer(args.asking.json, &channels, || channels_text(&channels))
 }
 
 fn channels_text(channels: &[ChannelFacts]) -> String {
@@ -172,15 +168,15 @@ async fn promote(args: &args::Suite, channel: &str, to: Option<i64>) -> anyhow::
     let to_query = to.map(|to| format!("?to={to}")).unwrap_or_default();
     let path = format!("/api/v1/channels/{}/promote{to_query}", encoded(channel));
     let offline = async |store: &crate::app::Offline| Ok(store.cache().promote(channel, to).await?);
-    let moved: Moved = ask(&args.file, args.admin, Question::Change(&path), offline).await?;
-    print(args.json, &moved, || moved_text(&moved))
+    let moved: Moved = ask(&args.asking, Question::Change(&path), offline).await?;
+    output::answer(args.asking.json, &moved, || moved_text(&moved))
 }
 
 async fn roll_back(args: &args::Suite, channel: &str) -> anyhow::Result<Ending> {
     let path = format!("/api/v1/channels/{}/rollback", encoded(channel));
     let offline = async |store: &crate::app::Offline| Ok(store.cache().roll_back(channel).await?);
-    let moved: Moved = ask(&args.file, args.admin, Question::Change(&path), offline).await?;
-    print(args.json, &moved, || moved_text(&moved))
+    let moved: Moved = ask(&args.asking, Question::Change(&path), offline).await?;
+    output::answer(args.asking.json, &moved, || moved_text(&moved))
 }
 
 fn moved_text(moved: &Moved) -> String {
@@ -193,12 +189,6 @@ fn moved_text(moved: &Moved) -> String {
         [moved.channel.clone(), suite.repo.clone(), suite.suite.clone(), from, suite.to.to_string()]
     }));
     columns(&rows)
-}
-
-fn print(json: bool, value: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<Ending> {
-    let text = if json { serde_json::to_string_pretty(value)? + "\n" } else { text() };
-    output::data(&text);
-    Ok(Ending::Done)
 }
 
 fn date(seconds: Option<i64>) -> String {

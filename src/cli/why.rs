@@ -13,12 +13,6 @@ pub(super) fn run(args: &args::Why) -> anyhow::Result<Ending> {
         let (explainer, url, client) = (store.explainer().clone(), args.url.clone(), args.client);
         Ok(tokio::task::spawn_blocking(move || explainer.explain(&url, client)).await??)
     };
-    let explanation: Explanation =
-        runtime.block_on(ask(&args.file, args.admin, Question::Look(&path), offline))?;
-    if args.json {
-        output::data(&(serde_json::to_string_pretty(&explanation)? + "\n"));
-    } else {
-        output::data(&explanation);
-    }
-    Ok(Ending::Done)
+    let explanation: Explanation = runtime.block_on(ask(&args.asking, Question::Look(&path), offline))?;
+    output::answer(args.asking.json, &explanation, || explanation.to_string())
 }

@@ -136,6 +136,28 @@ fn read(blob: &Blob) -> Vec<u8> {
     bytes
 }
 
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// The name of the object that [`letters`] stores under a letter.
+fn digest(letter: &str) -> Digest {
+    Digest::of(letter.repeat(100).as_bytes())
+}
+
+/// Objects of 100 bytes, one for each letter, a minute apart, the first the oldest.
+async fn letters(home: &Home, letters: &str) -> Store {
+    let store = home.open();
+    for letter in letters.chars().map(String::from) {
+        put(&store, &letter, letter.repeat(100).as_bytes()).await;
+        home.clock.advance(MINUTE);
+    }
+    store
+}
+
+/// Which of the letters are here.
+fn here(store: &Store) -> String {
+    ["a", "b", "c", "d", "e", "f"].into_iter().filter(|letter| get(store, letter).is_some()).collect()
+}
+
 fn suite(name: &str, text: Digest) -> NewGeneration {
     NewGeneration {
         repo: "ubuntu".into(),

@@ -3,30 +3,10 @@
 use super::*;
 use crate::store::{absent, catalog, generation, hold, pin, retire, schema, working_set};
 
-const MINUTE: Duration = Duration::from_mins(1);
-
-fn digest(name: &str) -> Digest {
-    Digest::of(name.repeat(100).as_bytes())
-}
-
-/// Four objects of 100 bytes, a minute apart, in a store that has room for them.
-async fn four(home: &Home) -> Store {
-    let store = home.open();
-    for name in ["a", "b", "c", "d"] {
-        put(&store, name, name.repeat(100).as_bytes()).await;
-        home.clock.advance(MINUTE);
-    }
-    store
-}
-
-fn here(store: &Store) -> String {
-    ["a", "b", "c", "d"].into_iter().filter(|name| get(store, name).is_some()).collect()
-}
-
 #[tokio::test]
 async fn eviction_passes_over_what_is_held_even_after_a_restart() {
     let home = Home::limited(400);
-    let store = four(&home).await;
+    let store = letters(&home, "abcd").await;
     store.adopt(suite("dists/noble", digest("a")), vec![digest("b"), digest("b")]).await.unwrap();
     assert_eq!((store.usage().bytes, store.usage().held_bytes), (400, 200));
     drop(store);
@@ -41,7 +21,7 @@ async fn eviction_passes_over_what_is_held_even_after_a_restart() {
 #[tokio::test]
 async fn room_that_only_held_objects_could_give_costs_nobody_anything() {
     let home = Home::limited(400);
-    let store = four(&home).await;
+    let store = letters(&home, "abcd").await;
     store.adopt(suite("dists/noble", digest("a")), vec![digest("b"), digest("c")]).await.unwrap();
     assert!(!store.make_room(101).await.unwrap());
     assert_eq!(here(&store), "abcd");
@@ -52,7 +32,7 @@ async fn room_that_only_held_objects_could_give_costs_nobody_anything() {
 async fn what_a_wrong_clock_dated_is_kept_too_if_held() {
     let mut home = Home::limited(400);
     home.clock.advance(Duration::from_hours(24 * 1000));
-    let store = four(&home).await;
+    let store = letters(&home, "abcd").await;
     store.adopt(suite("dists/noble", digest("a")), vec![]).await.unwrap();
     drop(store);
     home.clock = Clock::system();
@@ -64,7 +44,7 @@ async fn what_a_wrong_clock_dated_is_kept_too_if_held() {
 #[tokio::test]
 async fn dropping_a_generation_lets_go_of_what_no_other_holds() {
     let home = Home::limited(400);
-    let store = four(&home).await;
+    let store = letters(&home, "abcd").await;
     let first = store.adopt(suite("dists/noble", digest("a")), vec![digest("b")]).await.unwrap();
     store.adopt(suite("dists/noble", digest("c")), vec![digest("b")]).await.unwrap();
     assert_eq!(store.usage().held_bytes, 300, "a superseded one holds on");
@@ -79,7 +59,7 @@ async fn dropping_a_generation_lets_go_of_what_no_other_holds() {
 #[tokio::test]
 async fn an_index_that_came_later_is_held_as_well() {
     let home = Home::limited(400);
-    let store = four(&home).await;
+    let store = letters(&home, "abcd").await;
     let first = store.adopt(suite("dists/noble", digest("d")), vec![]).await.unwrap();
     store.hold(first.id, vec![digest("a")]).await.unwrap();
     store.hold(first.id, vec![digest("a")]).await.unwrap();
@@ -92,7 +72,7 @@ async fn an_index_that_came_later_is_held_as_well() {
 #[tokio::test]
 async fn a_held_object_that_was_damaged_and_came_again_is_held_again() {
     let home = Home::limited(400);
-    let store = four(&home).await;
+    let store = letters(&home, "abcd").await;
     store.adopt(suite("dists/noble", digest("a")), vec![]).await.unwrap();
     store.set_aside(&digest("a")).unwrap();
     assert_eq!((store.usage().bytes, store.usage().held_bytes), (300, 0));
@@ -131,7 +111,7 @@ async fn a_put_object_is_durable_has_no_name_and_is_stored_once() {
 #[tokio::test]
 async fn a_put_object_that_was_there_is_not_evicted_next() {
     let home = Home::limited(400);
-    let store = four(&home).await;
+    let store = letters(&home, "abcd").await;
     store.put_object("a".repeat(100).into_bytes()).await.unwrap();
     assert!(store.make_room(100).await.unwrap());
     assert!(here(&store).starts_with('a'), "{}", here(&store));

@@ -7,12 +7,6 @@ use std::sync::{Arc, Mutex};
 use super::*;
 use crate::store::{Candidate, Keeper, Pin};
 
-const MINUTE: Duration = Duration::from_mins(1);
-
-fn digest(name: &str) -> Digest {
-    Digest::of(name.repeat(100).as_bytes())
-}
-
 /// What generations list, and how many objects were asked about.
 #[derive(Clone, Default)]
 struct Lists {
@@ -42,21 +36,12 @@ impl Keeper for Lists {
     }
 }
 
-/// Objects of 100 bytes, a minute apart, the first letter the oldest; and a suite with two generations.
-async fn stored(home: &Home, names: &[&str]) -> (Store, Lists) {
-    let store = home.open();
+/// Those letters, and who is asked about them.
+async fn stored(home: &Home, names: &str) -> (Store, Lists) {
+    let store = letters(home, names).await;
     let lists = Lists::default();
     store.set_keeper(Box::new(lists.clone()));
-    for name in names {
-        put(&store, name, name.repeat(100).as_bytes()).await;
-        home.clock.advance(MINUTE);
-    }
     (store, lists)
-}
-
-fn here(store: &Store) -> String {
-    let names = ["a", "b", "c", "d", "e", "f"];
-    names.into_iter().filter(|name| get(store, name).is_some()).collect()
 }
 
 async fn pin(store: &Store, generation: i64) {
@@ -78,7 +63,7 @@ async fn adopt(store: &Store, name: &str) -> i64 {
 #[tokio::test]
 async fn what_a_channel_points_at_stays_and_the_next_coldest_goes() {
     let home = Home::limited(600);
-    let (store, lists) = stored(&home, &["a", "b", "c", "d", "e", "f"]).await;
+    let (store, lists) = stored(&home, "abcdef").await;
     let first = adopt(&store, "f").await;
     lists.add(first, &["a", "c"]);
     pin(&store, first).await;
@@ -92,7 +77,7 @@ async fn what_a_channel_points_at_stays_and_the_next_coldest_goes() {
 #[tokio::test]
 async fn what_is_kept_is_asked_about_once_even_after_a_restart() {
     let home = Home::limited(600);
-    let (store, lists) = stored(&home, &["a", "b", "c", "d", "e", "f"]).await;
+    let (store, lists) = stored(&home, "abcdef").await;
     let first = adopt(&store, "f").await;
     lists.add(first, &["a", "b", "c"]);
     pin(&store, first).await;
@@ -112,7 +97,7 @@ async fn what_is_kept_is_asked_about_once_even_after_a_restart() {
 #[tokio::test]
 async fn a_store_full_of_what_channels_need_evicts_nothing_and_shows_it() {
     let home = Home::limited(600);
-    let (store, lists) = stored(&home, &["a", "b", "c", "d", "e", "f"]).await;
+    let (store, lists) = stored(&home, "abcdef").await;
     let first = adopt(&store, "f").await;
     lists.add(first, &["a", "b", "c", "d"]);
     pin(&store, first).await;
@@ -130,7 +115,7 @@ async fn a_store_full_of_what_channels_need_evicts_nothing_and_shows_it() {
 #[tokio::test]
 async fn what_no_channel_points_at_any_more_is_let_go() {
     let home = Home::limited(600);
-    let (store, lists) = stored(&home, &["a", "b", "c", "d", "e", "f"]).await;
+    let (store, lists) = stored(&home, "abcdef").await;
     let first = adopt(&store, "d").await;
     let second = adopt(&store, "e").await;
     let third = adopt(&store, "f").await;
@@ -157,7 +142,7 @@ async fn what_no_channel_points_at_any_more_is_let_go() {
 #[tokio::test]
 async fn an_index_that_was_kept_as_listed_before_stays_held() {
     let home = Home::limited(600);
-    let (store, lists) = stored(&home, &["a", "b", "c", "d", "e", "f"]).await;
+    let (store, lists) = stored(&home, "abcdef").await;
     let first = adopt(&store, "f").await;
     lists.add(first, &["a"]);
     pin(&store, first).await;
@@ -176,7 +161,7 @@ async fn an_eviction_goes_on_behind_hundreds_of_kept_objects() {
     let home = Home::limited(200_000);
     let names: Vec<String> = (0..600_u32).map(|number| format!("{number:03}")).collect();
     let (kept, free) = names.split_at(590);
-    let (store, lists) = stored(&home, &["f"]).await;
+    let (store, lists) = stored(&home, "f").await;
     for name in kept {
         put(&store, name, name.repeat(100).as_bytes()).await;
     }
@@ -201,7 +186,7 @@ async fn an_eviction_goes_on_behind_hundreds_of_kept_objects() {
 #[tokio::test]
 async fn files_that_go_before_their_rows_are_not_those_that_a_channel_needs() {
     let home = Home::limited(600);
-    let (store, lists) = stored(&home, &["a", "b", "c", "d", "e", "f"]).await;
+    let (store, lists) = stored(&home, "abcdef").await;
     let first = adopt(&store, "f").await;
     lists.add(first, &["a", "c"]);
     pin(&store, first).await;

@@ -2,29 +2,10 @@
 
 use super::*;
 
-const MINUTE: Duration = Duration::from_mins(1);
-
-fn digest(name: &str) -> Digest {
-    Digest::of(name.repeat(100).as_bytes())
-}
-
-async fn stored(home: &Home) -> Store {
-    let store = home.open();
-    for name in ["a", "b", "c", "d"] {
-        put(&store, name, name.repeat(100).as_bytes()).await;
-        home.clock.advance(MINUTE);
-    }
-    store
-}
-
-fn here(store: &Store) -> String {
-    ["a", "b", "c", "d"].into_iter().filter(|name| get(store, name).is_some()).collect()
-}
-
 #[tokio::test]
 async fn the_retired_go_first_in_their_own_order_until_they_are_asked_for() {
     let home = Home::limited(400);
-    let store = stored(&home).await;
+    let store = letters(&home, "abcd").await;
     let all = [digest("b"), digest("c"), digest("d"), digest("unknown")];
     assert_eq!(store.retire("ubuntu", &all).await.unwrap(), 3);
     assert_eq!(store.retire("ubuntu", &all).await.unwrap(), 0, "once is enough");
@@ -42,7 +23,7 @@ async fn the_retired_go_first_in_their_own_order_until_they_are_asked_for() {
 #[tokio::test]
 async fn a_use_that_was_only_noted_before_does_not_undo_it() {
     let home = Home::limited(400);
-    let store = stored(&home).await;
+    let store = letters(&home, "abcd").await;
     store.touch(&digest("d"));
     home.clock.advance(MINUTE);
     store.retire("ubuntu", &[digest("d")]).await.unwrap();
@@ -53,7 +34,7 @@ async fn a_use_that_was_only_noted_before_does_not_undo_it() {
 #[tokio::test]
 async fn what_another_repository_publishes_is_not_retired() {
     let home = Home::limited(400);
-    let store = stored(&home).await;
+    let store = letters(&home, "abcd").await;
     let elsewhere = EntryKey { repo: "other".into(), path: "d".into() };
     store.put_entry(elsewhere, meta("d".repeat(100).as_bytes())).await.unwrap();
     assert_eq!(store.retire("ubuntu", &[digest("c"), digest("d")]).await.unwrap(), 1);
