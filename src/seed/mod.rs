@@ -1,7 +1,7 @@
 //! Seeds: what is to be here before anybody asks.
 //!
 //! A seed names packages; what belongs to it follows from verified indices alone. They are read into a
-//! [`Universe`]; the [`closure`] of the seed's packages is what apt would install along; and the [`Plan`] lists
+//! [`Universe`]; the [`closure()`] of the seed's packages is what apt would install along; and the [`Plan`] lists
 //! every file of them with what is here of it. The [`Planner`] has the indices fetched that are not here yet.
 
 mod assemble;
