@@ -63,6 +63,10 @@ impl RepoPath {
         if encoded.len() > MAX_LENGTH * 3 {
             return Err(PathError::TooLong);
         }
+        let bare = encoded.trim_start_matches('/');
+        if encoded.len() <= MAX_LENGTH && is_plain(bare.as_bytes()) {
+            return Ok(Self(Arc::from(bare)));
+        }
         check_encoding(encoded.as_bytes())?;
         let decoded = percent_decode_str(encoded).decode_utf8().map_err(|_| PathError::BadCharacter)?;
         Self::from_decoded(&decoded)
@@ -75,6 +79,10 @@ impl RepoPath {
     pub fn from_decoded(decoded: &str) -> Result<Self, PathError> {
         if decoded.len() > MAX_LENGTH {
             return Err(PathError::TooLong);
+        }
+        let bare = decoded.trim_start_matches('/');
+        if is_plain(bare.as_bytes()) {
+            return Ok(Self(Arc::from(bare)));
         }
         if decoded.chars().any(char::is_control) {
             return Err(PathError::BadCharacter);
@@ -129,7 +137,7 @@ impl RepoPath {
     /// The part after the last slash; empty for a folder or the root.
     #[must_use]
     pub fn file_name(&self) -> &str {
-        self.0.rsplit('/').next().unwrap_or_default()
+        memchr::memrchr(b'/', self.0.as_bytes()).map_or(&self.0, |slash| &self.0[slash + 1..])
     }
 
     /// The path of something below this folder. `below` is relative and normalised, as what a [`RepoPath`]
@@ -145,7 +153,7 @@ impl RepoPath {
     /// The folder that the path lies in: what stands before the last slash; empty for the root's files.
     #[must_use]
     pub fn parent(&self) -> &str {
-        self.0.rsplit_once('/').map_or("", |(folder, _)| folder)
+        memchr::memrchr(b'/', self.0.as_bytes()).map_or("", |slash| &self.0[..slash])
     }
 
     /// What remains below `prefix` (a path without slashes at either end; empty for the root), or
@@ -164,11 +172,26 @@ impl RepoPath {
     /// Splits off the first segment: `ubuntu/dists/noble` gives `ubuntu` and `dists/noble`.
     #[must_use]
     pub fn split_first(&self) -> (&str, Self) {
-        match self.0.split_once('/') {
-            Some((first, rest)) => (first, Self(Arc::from(rest))),
+        match memchr::memchr(b'/', self.0.as_bytes()) {
+            Some(slash) => (&self.0[..slash], Self(Arc::from(&self.0[slash + 1..]))),
             None => (&self.0, Self(Arc::from(""))),
         }
     }
+}
+
+/// Whether a path without leading slashes is already what it becomes, encoded or not: printable ASCII
+/// without `%` and `\\`, no empty segment, none that begins with a dot. Nearly all paths are.
+fn is_plain(path: &[u8]) -> bool {
+    let mut before = b'/';
+    path.iter().all(|&byte| {
+        let fits = match byte {
+            b'%' | b'\\' => false,
+            b'/' | b'.' => before != b'/',
+            _ => matches!(byte, b'!'..=b'~'),
+        };
+        before = byte;
+        fits
+    })
 }
 
 /// Every `%` starts a valid escape, and none of them hides a slash or a backslash.
@@ -265,6 +288,28 @@ mod tests {
                 prop_assert!(!path.as_str().starts_with('/'));
                 prop_assert!(path.as_str().split('/').all(|segment| segment != ".." && segment != "."));
             }
+        }
+    }
+
+    #[rstest]
+    #[case("", true)]
+    #[case("pool/main/n/nano/nano_7.2-1~a_amd64.deb", true)]
+    #[case("dists/noble/", true)]
+    #[case("a..b/c.", true)]
+    #[case("/a", false)]
+    #[case("a//b", false)]
+    #[case("a/./b", false)]
+    #[case("a/../b", false)]
+    #[case(".hidden", false)]
+    #[case("a%2bb", false)]
+    #[case("a\\b", false)]
+    #[case("a b", false)]
+    #[case("a\tb", false)]
+    #[case("ü", false)]
+    fn only_what_is_normal_already_is_taken_as_it_is(#[case] path: &str, #[case] plain: bool) {
+        assert_eq!(is_plain(path.as_bytes()), plain);
+        if plain {
+            assert_eq!(RepoPath::parse(path).unwrap().as_str(), path);
         }
     }
 }

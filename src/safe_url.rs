@@ -62,24 +62,30 @@ impl FromStr for Host {
             let address: std::net::Ipv6Addr = bare.parse().map_err(|_| UrlError::Host)?;
             return Ok(Self(address.to_string().into()));
         }
-        let text = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
-        let label = |label: &str| {
-            (1..=63).contains(&label.len())
-                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-        };
-        if text.is_empty() || text.len() > 253 || !text.split('.').all(label) {
+        let text = text.strip_suffix('.').unwrap_or(text);
+        if !is_name(text) {
             return Err(UrlError::Host);
         }
-        // `127.1`, `0x7f.1` and `2130706433` are addresses to some resolvers; only dotted quads are to us.
-        let last = text.rsplit('.').next().unwrap_or_default();
-        let numeric = last.starts_with("0x") || last.bytes().all(|b| b.is_ascii_digit());
-        if numeric && text.parse::<std::net::Ipv4Addr>().is_err() {
-            return Err(UrlError::Host);
-        }
-        Ok(Self(text.into()))
+        Ok(Self(text.to_ascii_lowercase().into()))
     }
+}
+
+/// Whether this is a host name, or an IPv4 address in its usual form.
+fn is_name(text: &str) -> bool {
+    let label = |label: &[u8]| {
+        (1..=63).contains(&label.len())
+            && label.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-' || *b == b'_')
+            && label.first() != Some(&b'-')
+            && label.last() != Some(&b'-')
+    };
+    let mut labels = text.as_bytes().split(|b| *b == b'.');
+    if text.is_empty() || text.len() > 253 || !labels.clone().all(label) {
+        return false;
+    }
+    // `127.1`, `0x7f.1` and `2130706433` are addresses to some resolvers; only dotted quads are to us.
+    let last = labels.next_back().unwrap_or_default();
+    let numeric = matches!(last, [b'0', b'x' | b'X', ..]) || last.iter().all(u8::is_ascii_digit);
+    !numeric || text.parse::<std::net::Ipv4Addr>().is_ok()
 }
 
 impl From<IpAddr> for Host {
@@ -178,12 +184,31 @@ impl FromStr for BaseUrl {
 /// # Errors
 /// [`UrlError::Credentials`], [`UrlError::Host`] or [`UrlError::Port`].
 pub fn parse_authority(authority: &str, default_port: u16) -> Result<(Host, u16), UrlError> {
-    if authority.contains('@') {
+    let (host, port) = split_authority(authority, default_port)?;
+    Ok((host.parse()?, port))
+}
+
+/// As [`parse_authority`], for whom the host is of no interest.
+///
+/// # Errors
+/// The same.
+pub fn check_authority(authority: &str) -> Result<(), UrlError> {
+    let (host, _) = split_authority(authority, 0)?;
+    if host.starts_with('[') || !is_name(host.strip_suffix('.').unwrap_or(host)) {
+        // Rare, or wrong.
+        host.parse::<Host>()?;
+    }
+    Ok(())
+}
+
+fn split_authority(authority: &str, default_port: u16) -> Result<(&str, u16), UrlError> {
+    let bytes = authority.as_bytes();
+    if memchr::memchr(b'@', bytes).is_some() {
         return Err(UrlError::Credentials);
     }
-    let port_at = match authority.rfind(']') {
-        Some(bracket) => authority[bracket..].find(':').map(|at| bracket + at),
-        None => authority.find(':'),
+    let port_at = match memchr::memrchr(b']', bytes) {
+        Some(bracket) => memchr::memchr(b':', &bytes[bracket..]).map(|at| bracket + at),
+        None => memchr::memchr(b':', bytes),
     };
     let (host, port) = match port_at {
         None => (authority, default_port),
@@ -194,7 +219,7 @@ pub fn parse_authority(authority: &str, default_port: u16) -> Result<(Host, u16)
             (&authority[..at], port)
         }
     };
-    Ok((host.parse()?, port))
+    Ok((host, port))
 }
 
 impl BaseUrl {

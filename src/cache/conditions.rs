@@ -69,6 +69,10 @@ impl Conditions {
     /// Reads the headers of a request.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
+        // Most requests have none. One look at each name is less than six look-ups.
+        if !headers.keys().any(is_condition) {
+            return Self::default();
+        }
         Self {
             if_match: headers.typed_get(),
             if_none_match: headers.typed_get(),
@@ -126,6 +130,18 @@ impl Conditions {
             Some(IfRange::Date(date)) => validators.has_date(*date),
         }
     }
+}
+
+fn is_condition(name: &header::HeaderName) -> bool {
+    [
+        header::IF_MATCH,
+        header::IF_NONE_MATCH,
+        header::IF_MODIFIED_SINCE,
+        header::IF_UNMODIFIED_SINCE,
+        header::RANGE,
+        header::IF_RANGE,
+    ]
+    .contains(name)
 }
 
 /// The value of a header that occurs exactly once.

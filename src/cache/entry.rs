@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use http_cache_semantics::CachePolicy;
 
 use super::goal::UNVERIFIED;
@@ -48,13 +48,21 @@ pub struct Entry {
     pub validators: Validators,
     /// The same and more as clients are told, ready for every hit.
     description: Description,
+    /// The head of an answer with all of it, once it was needed.
+    head: Once<Box<HeaderMap>>,
     /// What of it is in memory.
     pub warmth: Warmth,
     /// The caching rules that came with it, where they govern it (RFC 9111).
     pub policy: Option<CachePolicy>,
     /// When the bytes were last hashed, in seconds since 1970; [`NEVER`] if that is not known.
     verified_at: AtomicI64,
+    /// The second in which it was last asked for, the same way.
+    used_at: AtomicI64,
 }
+
+/// Set once, when it is first needed.
+#[expect(clippy::disallowed_types, reason = "no process-wide variable: it belongs to its entry")]
+type Once<T> = std::sync::OnceLock<T>;
 
 /// No time at all.
 const NEVER: i64 = i64::MIN;
@@ -78,13 +86,39 @@ impl Entry {
         let policy = meta.policy.as_deref().and_then(|json| serde_json::from_str(json).ok());
         let description = Description::new(&validators, meta.content_type.as_deref());
         let warmth = Warmth::new(meta.size);
-        Self { meta, blob, validators, description, warmth, policy, verified_at: AtomicI64::new(NEVER) }
+        Self {
+            meta,
+            blob,
+            validators,
+            description,
+            head: Once::default(),
+            warmth,
+            policy,
+            verified_at: AtomicI64::new(NEVER),
+            used_at: AtomicI64::new(NEVER),
+        }
     }
 
     /// What clients are told about it.
     #[must_use]
     pub const fn description(&self) -> &Description {
         &self.description
+    }
+
+    /// The head of an answer with all of it, as `make` makes it the first time: most of it is the same in
+    /// every hit.
+    pub fn head(&self, make: impl FnOnce() -> HeaderMap) -> &HeaderMap {
+        self.head.get_or_init(|| Box::new(make()))
+    }
+
+    /// Notes that it was asked for at `now` (seconds since 1970). Whether this second is a new one, of which
+    /// the store should know.
+    pub(super) fn note_use(&self, now: i64) -> bool {
+        let new = self.used_at.load(Ordering::Relaxed) != now;
+        if new {
+            self.used_at.store(now, Ordering::Relaxed);
+        }
+        new
     }
 
     /// When the bytes were last found to be right (seconds since 1970), as far as this entry knows.

@@ -2,6 +2,7 @@
 
 use crate::repo::Resource;
 use crate::repo::apt::checksum::Checksum;
+use crate::repo::apt::table::Expected;
 use crate::repo_path::RepoPath;
 use crate::store::EntryMeta;
 use crate::suite::Known;
@@ -60,13 +61,20 @@ impl Goal {
 
     /// Whether an entry is what this goal asks for.
     pub(super) fn is_met_by(&self, meta: &EntryMeta) -> bool {
-        let right_size = self.size.is_none_or(|size| size == meta.size);
-        right_size
-            && match &self.checksum {
-                None => true,
-                Some(Checksum::Sha256(digest)) => *digest == meta.digest,
-                Some(Checksum::Sha512(half)) => meta.policy.as_deref() == Some(&mark(half)),
-            }
+        self.size.is_none_or(|size| size == meta.size)
+            && self.checksum.as_ref().is_none_or(|checksum| is_checksum_of(checksum, meta))
+    }
+}
+
+/// Whether an entry is what an index lists.
+pub(super) fn is_expected(expected: &Expected, meta: &EntryMeta) -> bool {
+    expected.size == meta.size && is_checksum_of(&expected.checksum, meta)
+}
+
+fn is_checksum_of(checksum: &Checksum, meta: &EntryMeta) -> bool {
+    match checksum {
+        Checksum::Sha256(digest) => *digest == meta.digest,
+        Checksum::Sha512(half) => meta.policy.as_deref() == Some(&mark(half)),
     }
 }
 

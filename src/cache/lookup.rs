@@ -170,7 +170,7 @@ impl Cache {
             PathClass::Release | PathClass::Index => self.0.changed.get(&suite_key(resource)),
             _ => None,
         };
-        policy::decide(resource, entry, changed, self.0.parts.clock.now())
+        policy::decide(resource, entry, changed, || self.0.parts.clock.now())
     }
 
     /// The entry under `key`, from memory or from the store.

@@ -19,24 +19,25 @@ pub(super) enum Decision {
     Revalidate,
 }
 
-/// Judges `entry` at `now`. `suite_changed` is when the release file of its suite last changed: what
-/// was checked before then may belong to the state before (seconds since 1970).
+/// Judges `entry` at `now`, which is only asked where it matters. `suite_changed` is when the release file
+/// of its suite last changed: what was checked before then may belong to the state before (seconds since
+/// 1970).
 pub(super) fn decide(
     resource: &Resource,
     entry: &Entry,
     suite_changed: Option<i64>,
-    now: SystemTime,
+    now: impl FnOnce() -> SystemTime,
 ) -> Decision {
     let fresh = match resource.class {
         PathClass::ByHash(_) | PathClass::Immutable => true,
         PathClass::Release | PathClass::Index => {
             let checked = entry.meta.validated_at;
-            let age = clock::unix(now).saturating_sub(checked);
+            let age = clock::unix(now()).saturating_sub(checked);
             let young = (0..whole_seconds(resource.repository.check_every())).contains(&age);
             young && suite_changed.is_none_or(|changed| checked >= changed)
         }
         PathClass::Other => entry.policy.as_ref().is_some_and(|policy| {
-            policy.before_request(&request(HeaderMap::new()), now).satisfies_without_revalidation()
+            policy.before_request(&request(HeaderMap::new()), now()).satisfies_without_revalidation()
         }),
     };
     if fresh { Decision::Serve } else { Decision::Revalidate }

@@ -13,7 +13,7 @@ use super::answer::{Answer, Freshness};
 use super::entry::Entry;
 use super::failure::Failure;
 use super::flight::{End, Flight, Landing};
-use super::goal::Goal;
+use super::goal::{Goal, is_expected};
 use super::lookup::{Cache, key_of};
 use super::policy::{self, Decision, NotStored};
 use super::refresh::Refreshed;
@@ -78,9 +78,7 @@ impl Cache {
 
     /// Starts fetching what a client is about to ask for, unless it is here or on its way.
     pub async fn prefetch(&self, resource: &Resource, channel: &Channel, client: IpAddr) {
-        let given = self.given(resource, client);
-        let resolved = self.0.suites.view(resource.repository.index).resolve(resource, channel, given);
-        match resolved {
+        match self.resolution(resource, channel, client) {
             Resolution::Open => {
                 let key = key_of(resource);
                 let Ok(kept) = self.load(&key).await else { return };
@@ -103,6 +101,12 @@ impl Cache {
             | Resolution::OtherForm
             | Resolution::Unlisted => {}
         }
+    }
+
+    /// What the generations that are here say about a resource.
+    pub(crate) fn resolution(&self, resource: &Resource, channel: &Channel, client: IpAddr) -> Resolution {
+        let given = self.given(resource, client);
+        self.0.suites.view(resource.repository.index).resolve(resource, channel, given)
     }
 
     async fn resolve(
@@ -304,15 +308,15 @@ impl Cache {
         channel: &Channel,
         known: &Known,
     ) -> Result<Option<Arc<Entry>>, Failure> {
-        let goal = Goal::known(known);
-        if let Some(entry) = self.load(&key_of(resource)).await?.filter(|entry| goal.is_met_by(&entry.meta)) {
+        let is_it = |entry: &Arc<Entry>| is_expected(&known.expected, &entry.meta);
+        if let Some(entry) = self.load(&key_of(resource)).await?.filter(is_it) {
             return Ok(Some(entry));
         }
         match known.expected.checksum {
             Checksum::Sha256(digest) => self.object_entry(resource, channel, digest, None).await,
             checksum @ Checksum::Sha512(_) => {
                 let named = self.load(&checksum_key(&resource.repository, &checksum)).await?;
-                Ok(named.filter(|entry| goal.is_met_by(&entry.meta)))
+                Ok(named.filter(is_it))
             }
         }
     }
@@ -459,7 +463,9 @@ impl Cache {
     }
 
     fn hit(&self, entry: Arc<Entry>, freshness: Freshness, outcome: Outcome) -> Answer {
-        self.0.parts.store.touch(&entry.meta.digest);
+        if entry.note_use(self.0.parts.clock.unix()) {
+            self.0.parts.store.touch(&entry.meta.digest);
+        }
         Answer::Stored { entry, outcome, freshness, checked_at: None }
     }
 

@@ -1,5 +1,6 @@
 //! One line and one count for each request, written when the last byte of its answer was.
 
+use std::borrow::Cow;
 use std::io::Write as _;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,11 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, Uri};
 
+use super::handler::Shared;
 use super::io::Exchange;
 use crate::outcome::{Outcome, Source};
-use crate::telemetry::{Lines, LogFormat, Metrics};
+use crate::telemetry::{Lines, LogFormat};
 
 /// Where the lines go, and how they look.
 #[derive(Debug, Clone)]
@@ -25,14 +27,11 @@ pub struct AccessLog {
 /// What is noted about one request. The body and its pieces share it; when the last of them is dropped,
 /// because it was written or because the client has left, the account is closed.
 pub(super) struct Account {
-    pub(super) metrics: Metrics,
+    pub(super) shared: Arc<Shared>,
     pub(super) exchange: Arc<Exchange>,
-    /// Where its line goes, if anywhere.
-    pub(super) log: Option<AccessLog>,
     pub(super) client: IpAddr,
     pub(super) method: Method,
-    /// The target without its query, which may hold what is nobody's business.
-    pub(super) target: String,
+    pub(super) target: Uri,
     /// Name of the repository; absent for pages and refusals.
     pub(super) repo: Option<Arc<str>>,
     pub(super) status: StatusCode,
@@ -52,18 +51,16 @@ pub(super) struct Account {
 impl Account {
     /// Opens an account; until it is told otherwise the request counts as refused.
     pub(super) fn open(
-        metrics: Metrics,
+        shared: Arc<Shared>,
         exchange: Arc<Exchange>,
-        log: Option<AccessLog>,
         client: IpAddr,
         method: Method,
-        target: String,
+        target: Uri,
     ) -> Self {
         exchange.start();
         Self {
-            metrics,
+            shared,
             exchange,
-            log,
             client,
             method,
             target,
@@ -112,20 +109,18 @@ impl Drop for Account {
         let took = self.started.elapsed();
         let bytes = *self.bytes.get_mut();
         let repo = self.repo.as_deref().unwrap_or("-");
-        self.metrics.request(repo, self.outcome, took);
         // Pages, refusals and words about failures save nothing of the WAN, and come over none.
-        if self.repo.is_some() && self.outcome != Outcome::Error {
-            self.metrics.served(repo, self.source, bytes);
-        }
+        let served = (self.repo.is_some() && self.outcome != Outcome::Error).then_some((self.source, bytes));
+        self.shared.metrics.request(repo, self.outcome, took, served);
         // The level of `lumbung::access` in the configuration counts for these lines too.
-        if let Some(log) = &self.log
+        if let Some(log) = &self.shared.access_log
             && tracing::enabled!(target: "lumbung::access", tracing::Level::INFO)
         {
             let cut = self.cut.get_mut().unwrap_or_else(PoisonError::into_inner).as_deref();
             let line = Line {
                 client: self.client,
                 method: &self.method,
-                target: &self.target,
+                target: &target_without_query(&self.target),
                 repo,
                 status: self.status.as_u16(),
                 outcome: self.outcome.as_str(),
@@ -159,14 +154,19 @@ struct Line<'a> {
 
 impl Line<'_> {
     fn text(&self, time: &str, out: &mut Vec<u8>) {
-        let Self { client, method, repo, status, outcome, bytes, head_ms, ms, .. } = self;
-        // Writing to a vector cannot fail.
-        let _ = write!(out, "{time}  INFO lumbung::access: request client={client} method={method} target=");
+        // By hand: the formatting machinery would cost as much as finding the file.
+        pair(out, time, "  INFO lumbung::access: request client=");
+        address(self.client, out);
+        let mut digits = itoa::Buffer::new();
+        pair(out, " method=", self.method.as_str());
+        pair(out, " target=", "");
         plain(self.target, out);
-        let _ = write!(
-            out,
-            " repo={repo} status={status} outcome={outcome} bytes={bytes} head_ms={head_ms} ms={ms}"
-        );
+        pair(out, " repo=", self.repo);
+        pair(out, " status=", digits.format(self.status));
+        pair(out, " outcome=", self.outcome);
+        pair(out, " bytes=", digits.format(self.bytes));
+        pair(out, " head_ms=", digits.format(self.head_ms));
+        pair(out, " ms=", digits.format(self.ms));
         if let Some(cut) = self.cut {
             out.extend_from_slice(b" cut=\"");
             plain(cut, out);
@@ -191,6 +191,43 @@ impl Line<'_> {
             out,
             r#","status":{status},"outcome":"{outcome}","bytes":{bytes},"head_ms":{head_ms},"ms":{ms}}}"#
         );
+    }
+}
+
+/// The request target as it is logged: without its query, which may hold what is nobody's business.
+fn target_without_query(uri: &Uri) -> Cow<'_, str> {
+    // What stands before an `@` is a name and a password.
+    let host = uri.authority().map(|authority| authority.as_str().rsplit('@').next().unwrap_or_default());
+    match (uri.scheme_str(), host) {
+        (Some(scheme), Some(host)) => Cow::Owned(format!("{scheme}://{host}{}", uri.path())),
+        (None, Some(host)) => Cow::Borrowed(host),
+        _ => Cow::Borrowed(uri.path()),
+    }
+}
+
+fn pair(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(value.as_bytes());
+}
+
+fn number(value: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+fn address(address: IpAddr, out: &mut Vec<u8>) {
+    match address {
+        IpAddr::V4(address) => {
+            for (at, octet) in address.octets().into_iter().enumerate() {
+                if at > 0 {
+                    out.push(b'.');
+                }
+                number(octet.into(), out);
+            }
+        }
+        IpAddr::V6(address) => {
+            // Writing to a vector cannot fail.
+            let _ = write!(out, "{address}");
+        }
     }
 }
 

@@ -58,12 +58,11 @@ impl Connection {
     pub(super) async fn handle(self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
         let shared = Arc::clone(&self.shared);
         let mut account = Account::open(
-            shared.metrics.clone(),
+            shared,
             Arc::clone(&self.exchange),
-            shared.access_log.clone(),
             self.client.ip(),
             request.method().clone(),
-            target_without_query(&request),
+            request.uri().clone(),
         );
         let request_version = request.version();
         let head_only = request.method() == Method::HEAD;
@@ -242,17 +241,5 @@ fn local_url(local: SocketAddr) -> BaseUrl {
             port: local.port(),
         },
         path: crate::repo_path::RepoPath::root(),
-    }
-}
-
-/// The request target as it is logged.
-fn target_without_query(request: &Request<Incoming>) -> String {
-    let uri = request.uri();
-    // What stands before an `@` is a name and a password.
-    let host = uri.authority().map(|authority| authority.as_str().rsplit('@').next().unwrap_or_default());
-    match (uri.scheme_str(), host) {
-        (Some(scheme), Some(host)) => format!("{scheme}://{host}{}", uri.path()),
-        (None, Some(host)) => host.to_owned(),
-        _ => uri.path().to_owned(),
     }
 }

@@ -104,11 +104,19 @@ impl Asking<'_> {
     ) -> Reply {
         let size = entry.meta.size;
         let verdict = self.conditions.judge(&entry.validators, Some(size));
-        let mut response = Self::described(verdict, entry.description(), Some(size));
+        let mut response = if verdict == Verdict::Full {
+            let mut response = Response::new(());
+            *response.headers_mut() = entry.head(|| whole(entry)).clone();
+            response
+        } else {
+            Self::described(verdict, entry.description(), Some(size))
+        };
         let age = clock::unix(self.now).saturating_sub(checked_at).max(0);
         let headers = response.headers_mut();
         headers.insert(header::AGE, HeaderValue::from(age));
-        headers.insert(CACHE_STATUS, cache_status(entry, outcome, freshness));
+        if (verdict, outcome, freshness) != (Verdict::Full, Outcome::Hit, &Freshness::Fresh) {
+            headers.insert(CACHE_STATUS, cache_status(entry, outcome, freshness));
+        }
         let range = match verdict {
             Verdict::Full if size > 0 => Some(ByteRange { first: 0, last: size - 1 }),
             Verdict::Partial(range) => Some(range),
@@ -198,6 +206,15 @@ impl Asking<'_> {
         };
         Reply { head: response, content, outcome: Outcome::Passed, source: Source::Upstream }
     }
+}
+
+/// The head of a hit with everything, but for the age: a place for that is kept.
+fn whole(entry: &Entry) -> HeaderMap {
+    let response = Asking::described(Verdict::Full, entry.description(), Some(entry.meta.size));
+    let mut headers = response.into_parts().0.headers;
+    headers.insert(header::AGE, HeaderValue::from(0));
+    headers.insert(CACHE_STATUS, cache_status(entry, Outcome::Hit, &Freshness::Fresh));
+    headers
 }
 
 const fn source_of(outcome: Outcome) -> Source {

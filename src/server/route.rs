@@ -17,7 +17,7 @@ use super::config::{Config, Office};
 use super::error::Refusal;
 use crate::repo::{Kind, Repositories, Repository, Resource};
 use crate::repo_path::RepoPath;
-use crate::safe_url::{BaseUrl, Host, Origin, parse_authority};
+use crate::safe_url::{BaseUrl, Host, Origin, check_authority, parse_authority};
 use crate::suite::Channel;
 
 /// What a request asks for.
@@ -274,7 +274,7 @@ fn check_host(asked: Asked<'_>) -> Result<(), Refusal> {
         (Some(_), Some(_)) => Err(Refusal::Host),
         (Some(host), None) => {
             let text = host.to_str().map_err(|_| Refusal::Host)?;
-            parse_authority(text, 80).map(|_| ()).map_err(|_| Refusal::Host)
+            check_authority(text).map_err(|_| Refusal::Host)
         }
     }
 }

@@ -164,19 +164,16 @@ impl Metrics {
         }))
     }
 
-    /// A request ended thus, so long after it began.
-    pub fn request(&self, repo: &str, outcome: Outcome, took: Duration) {
+    /// A request ended thus, so long after it began; so many body bytes went to the client, if they count.
+    pub fn request(&self, repo: &str, outcome: Outcome, took: Duration, served: Option<(Source, u64)>) {
         let at = outcome_index(outcome);
-        self.repo(repo).requests[at].inc();
         self.0.seconds[at].observe(took);
-    }
-
-    /// So many body bytes went to a client.
-    pub fn served(&self, repo: &str, source: Source, bytes: u64) {
         let repo = self.repo(repo);
-        match source {
-            Source::Store => repo.served_from_store.inc_by(bytes),
-            Source::Upstream => repo.served_from_upstream.inc_by(bytes),
+        repo.requests[at].inc();
+        match served {
+            Some((Source::Store, bytes)) => repo.served_from_store.inc_by(bytes),
+            Some((Source::Upstream, bytes)) => repo.served_from_upstream.inc_by(bytes),
+            None => 0,
         };
     }
 
@@ -451,8 +448,8 @@ mod tests {
     #[test]
     fn names_are_those_of_the_manual() {
         let page = page_after(|metrics| {
-            metrics.request("ubuntu", Outcome::Hit, Duration::from_millis(2));
-            metrics.served("ubuntu", Source::Store, 1000);
+            let served = Some((Source::Store, 1000));
+            metrics.request("ubuntu", Outcome::Hit, Duration::from_millis(2), served);
             metrics.upstream_bytes("ppa", Class::Seed, 7);
             metrics.upstream_error("ppa", "timeout");
             metrics.verify_failure("ubuntu", "deb");
@@ -497,7 +494,7 @@ mod tests {
     fn unknown_names_make_no_new_rows() {
         let page = page_after(|metrics| {
             for name in ["evil\"name", "another"] {
-                metrics.request(name, Outcome::Error, Duration::ZERO);
+                metrics.request(name, Outcome::Error, Duration::ZERO, None);
                 metrics.upstream_error(name, "dns");
             }
         });
@@ -518,11 +515,11 @@ mod tests {
     #[test]
     fn totals_can_be_read_again() {
         let metrics = Metrics::new(&["ubuntu"]);
-        metrics.request("ubuntu", Outcome::Joined, Duration::from_secs(1));
-        metrics.served("ubuntu", Source::Upstream, 5);
+        let served = Some((Source::Upstream, 5));
+        metrics.request("ubuntu", Outcome::Joined, Duration::from_secs(1), served);
         metrics.upstream_bytes("ubuntu", Class::Client, 3);
         metrics.upstream_bytes("ubuntu", Class::Refresh, 2);
-        metrics.request("nowhere", Outcome::Error, Duration::ZERO);
+        metrics.request("nowhere", Outcome::Error, Duration::ZERO, None);
         let traffic = metrics.traffic("ubuntu");
         assert_eq!(traffic.requests, Requests { joined: 1, ..Requests::default() });
         assert_eq!((traffic.served_from_upstream, traffic.fetched), (5, 5));
