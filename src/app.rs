@@ -24,7 +24,9 @@ use crate::status::{self, Status};
 use crate::store::Store;
 use crate::tasks::Tasks;
 use crate::telemetry::{Lines, Metrics};
+use crate::units::BitRate;
 use crate::upstream::{Client, MirrorStatus};
+use crate::wan::{Change, Governor, Usage};
 
 /// How long flights and other background work may take to notice a shutdown.
 const TASK_GRACE: Duration = Duration::from_secs(5);
@@ -76,7 +78,8 @@ impl App {
         store: Store,
         started: (Instant, i64),
     ) -> anyhow::Result<Self> {
-        let Engine { repositories, metrics, tasks, cache } = Engine::new(&config, &clock, &store).await?;
+        let Engine { repositories, metrics, tasks, governor, cache } =
+            Engine::new(&config, &clock, &store).await?;
         // Before anybody is served: what its time came for while the program was off is there at once.
         cache.promote_what_has_soaked().await;
         cache.let_go_of_absent().await;
@@ -95,6 +98,7 @@ impl App {
             metrics: metrics.clone(),
             clock,
             tasks: tasks.clone(),
+            governor: governor.clone(),
         })
         .await?;
         let admin = TcpListener::bind(admin_config)
@@ -113,6 +117,7 @@ impl App {
             cache,
             repositories,
             metrics: metrics.clone(),
+            governor,
         };
         let state =
             admin::AdminState { status: Arc::new(move || facts.status()), metrics, ready: Arc::default() };
@@ -189,6 +194,7 @@ struct Engine {
     repositories: Arc<Repositories>,
     metrics: Metrics,
     tasks: Tasks,
+    governor: Governor,
     cache: Cache,
 }
 
@@ -199,8 +205,16 @@ impl Engine {
             repositories.list().iter().map(|repository| Arc::clone(repository.name())).collect();
         let metrics = Metrics::new(&names);
         let tasks = Tasks::new();
-        let client =
-            Client::new(&config.upstream, &repositories.origins()).context("upstream connections")?;
+        let governor = Governor::new(config.wan.clone(), clock.clone());
+        let governing = (governor.clone().run(), tasks.clone());
+        tasks.spawn(async move {
+            tokio::select! {
+                () = governing.0 => {}
+                () = governing.1.stopping() => {}
+            }
+        });
+        let client = Client::new(&config.upstream, &repositories.origins(), &governor)
+            .context("upstream connections")?;
         let listed = Arc::clone(&repositories);
         let keyrings = tokio::task::spawn_blocking(move || cache::load_keyrings(listed.list())).await?;
         let parts = cache::Parts {
@@ -217,7 +231,7 @@ impl Engine {
         let cache = Cache::new(parts, keyrings);
         let restored = cache.clone();
         tokio::task::spawn_blocking(move || restored.restore()).await?.context("reading the suites")?;
-        Ok(Self { repositories, metrics, tasks, cache })
+        Ok(Self { repositories, metrics, tasks, governor, cache })
     }
 }
 
@@ -316,6 +330,7 @@ struct Facts {
     cache: Cache,
     repositories: Arc<Repositories>,
     metrics: Metrics,
+    governor: Governor,
 }
 
 impl Facts {
@@ -364,10 +379,23 @@ impl Facts {
                 held_bytes: usage.held_bytes,
                 held_by: self.cache.pinning_channels(),
             },
+            wan: wan_status(self.governor.usage()),
             repos,
             suites: self.cache.suites(),
             totals,
         }
+    }
+}
+
+fn wan_status(usage: Usage) -> status::Wan {
+    let bytes = |limit: Option<BitRate>| limit.map(BitRate::bytes);
+    let change = |change: Change| status::WanChange { at: change.at.as_second(), limit: bytes(change.limit) };
+    let [client, refresh, seed] = usage.waiting.map(|count| count as u64);
+    status::Wan {
+        limit: bytes(usage.limit),
+        rate: usage.rate.bytes(),
+        waiting: status::WanWaiting { client, refresh, seed },
+        change: usage.change.map(change),
     }
 }
 

@@ -38,6 +38,9 @@ pub struct Status {
     pub flights: Vec<Flight>,
     /// What is kept.
     pub store: Store,
+    /// How the line to the upstreams is used.
+    #[serde(default)]
+    pub wan: Wan,
     /// The configured repositories, in their order.
     pub repos: Vec<Repo>,
     /// The suites that somebody has asked for.
@@ -89,6 +92,39 @@ pub struct Store {
     /// The channels that point at generations and so keep what those list.
     #[serde(default)]
     pub held_by: Vec<String>,
+}
+
+/// The use of the line to the upstreams. Rates are bytes per second.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wan {
+    /// The limit that holds now; none is unlimited.
+    pub limit: Option<u64>,
+    /// What comes now: the mean of the last seconds.
+    pub rate: u64,
+    /// Transfers that wait for their turn because the line is full.
+    pub waiting: WanWaiting,
+    /// When the limit changes next, where the schedule has it do so.
+    pub change: Option<WanChange>,
+}
+
+/// Transfers by on whose behalf they wait.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WanWaiting {
+    /// A desktop waits.
+    pub client: u64,
+    /// A suite is being brought up to date.
+    pub refresh: u64,
+    /// A seed is being filled.
+    pub seed: u64,
+}
+
+/// A change of the limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WanChange {
+    /// From when it holds.
+    pub at: i64,
+    /// What holds then; none is unlimited.
+    pub limit: Option<u64>,
 }
 
 /// A configured repository.
@@ -370,6 +406,12 @@ pub(crate) mod tests {
                 held_bytes: 1_000_000_000,
                 held_by: vec!["pilot".to_owned(), "stable".to_owned()],
             },
+            wan: Wan {
+                limit: Some(2_500_000),
+                rate: 2_480_000,
+                waiting: WanWaiting { client: 3, refresh: 0, seed: 8 },
+                change: Some(WanChange { at: 1_795_100_000, limit: Some(10_000_000) }),
+            },
             repos: vec![Repo {
                 name: "ubuntu".to_owned(),
                 kind: "apt".to_owned(),
@@ -421,6 +463,11 @@ pub(crate) mod tests {
             "/version",
             "/uptime_seconds",
             "/store/limit",
+            "/wan/limit",
+            "/wan/rate",
+            "/wan/waiting/client",
+            "/wan/change/at",
+            "/wan/change/limit",
             "/repos/0/upstreams/1/last_error",
             "/totals/requests/hit",
             "/totals/hit_ratio_bytes",

@@ -1,6 +1,6 @@
-//! Sizes and lengths of time as people write and read them: `400 GB`, `16 KiB`, `10 min`.
+//! Sizes, lengths of time and rates as people write and read them: `400 GB`, `10 min`, `20 Mbit/s`.
 //!
-//! Both types read what an administrator writes, refuse everything else with a sentence that says what
+//! All types read what an administrator writes, refuse everything else with a sentence that says what
 //! is allowed, and print the short form that status pages and messages use. Reading is exact: numbers
 //! never pass through floating point.
 
@@ -18,7 +18,12 @@ pub struct ByteSize(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Period(pub Duration);
 
-/// Why a size or a length of time was refused; the text says what is allowed.
+/// How fast data may go, in bits per second, as lines are sold. Reads `64 kbit/s`, `20 Mbit/s` or
+/// `1 Gbit/s` (powers of 1000); prints at most four significant digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BitRate(pub u64);
+
+/// Why a size, a length of time or a rate was refused; the text says what is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UnitError {
     /// Not a size.
@@ -33,6 +38,12 @@ pub enum UnitError {
     /// A length of time for which clocks would overflow sooner or later.
     #[error("it is too long; times end at 3650 days")]
     PeriodRange,
+    /// Not a rate.
+    #[error("a rate is a number of bits and a unit (kbit/s, Mbit/s, Gbit/s), such as \"20 Mbit/s\"")]
+    Rate,
+    /// A rate beyond any line.
+    #[error("it is too fast; rates end at 1000 Gbit/s")]
+    RateRange,
 }
 
 /// Units of sizes, as written; the first of equal value is the one that is printed.
@@ -61,6 +72,16 @@ const LARGEST_SIZE: u64 = 9_000_000 * 1_000_000_000_000;
 const PERIODS: [(&str, u64); 6] =
     [("ms", 1), ("s", 1_000), ("min", 60_000), ("h", 3_600_000), ("day", 86_400_000), ("days", 86_400_000)];
 
+/// Units of rates in bits per second, as written.
+const RATES: [(&str, u64); 4] =
+    [("bit/s", 1), ("kbit/s", 1_000), ("Mbit/s", 1_000_000), ("Gbit/s", 1_000_000_000)];
+
+/// Units of rates that are printed, smallest first.
+const PRINTED_RATES: [(&str, u64); 3] = [("kbit/s", 1_000), ("Mbit/s", 1_000_000), ("Gbit/s", 1_000_000_000)];
+
+/// Largest rate, in bits per second.
+const LARGEST_RATE: u64 = 1_000_000_000_000;
+
 /// Longest length of time, in milliseconds.
 const LONGEST_PERIOD: u64 = 3650 * 86_400_000;
 
@@ -81,6 +102,30 @@ impl FromStr for Period {
         let milliseconds = scaled(text, &PERIODS).ok_or(UnitError::Period)?;
         let milliseconds = u64::try_from(milliseconds).ok().filter(|ms| *ms <= LONGEST_PERIOD);
         milliseconds.map(|ms| Self(Duration::from_millis(ms))).ok_or(UnitError::PeriodRange)
+    }
+}
+
+impl FromStr for BitRate {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        let bits = scaled(text, &RATES).ok_or(UnitError::Rate)?;
+        let bits = u64::try_from(bits).ok().filter(|bits| *bits <= LARGEST_RATE);
+        bits.map(Self).ok_or(UnitError::RateRange)
+    }
+}
+
+impl BitRate {
+    /// The rate that is so many bytes per second.
+    #[must_use]
+    pub const fn of_bytes(bytes: u64) -> Self {
+        Self(bytes.saturating_mul(8))
+    }
+
+    /// The same in bytes per second, rounded down.
+    #[must_use]
+    pub const fn bytes(self) -> u64 {
+        self.0 / 8
     }
 }
 
@@ -107,16 +152,29 @@ impl fmt::Display for ByteSize {
         if self.0 < 1_000 {
             return write!(f, "{} B", self.0);
         }
-        let tenths = |unit: u64| (u128::from(self.0) * 10 + u128::from(unit / 2)) / u128::from(unit);
-        let [.., largest] = PRINTED_SIZES;
-        let (name, unit) =
-            PRINTED_SIZES.into_iter().find(|(_, unit)| tenths(*unit) < 10_000).unwrap_or(largest);
-        match tenths(unit) {
-            tenths if tenths < 1_000 && tenths % 10 != 0 => {
-                write!(f, "{}.{} {name}", tenths / 10, tenths % 10)
-            }
-            tenths => write!(f, "{} {name}", tenths / 10),
+        short(f, self.0, &PRINTED_SIZES)
+    }
+}
+
+impl fmt::Display for BitRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 < 1_000 {
+            return write!(f, "{} bit/s", self.0);
         }
+        short(f, self.0, &PRINTED_RATES)
+    }
+}
+
+/// The value in the smallest unit that takes at most four digits, or in the last.
+fn short(f: &mut fmt::Formatter<'_>, value: u64, units: &[(&str, u64)]) -> fmt::Result {
+    let tenths = |unit: u64| (u128::from(value) * 10 + u128::from(unit / 2)) / u128::from(unit);
+    let fitting = units.iter().find(|(_, unit)| tenths(*unit) < 10_000).or(units.last());
+    let Some((name, unit)) = fitting else { return Ok(()) };
+    match tenths(*unit) {
+        tenths if tenths < 1_000 && tenths % 10 != 0 => {
+            write!(f, "{}.{} {name}", tenths / 10, tenths % 10)
+        }
+        tenths => write!(f, "{} {name}", tenths / 10),
     }
 }
 
@@ -191,6 +249,38 @@ mod tests {
     }
 
     #[rstest]
+    #[case("20 Mbit/s", 20_000_000)]
+    #[case("64kbit/s", 64_000)]
+    #[case("2.5 Gbit/s", 2_500_000_000)]
+    #[case("800 bit/s", 800)]
+    fn rates_are_read(#[case] text: &str, #[case] bits: u64) {
+        assert_eq!(text.parse(), Ok(BitRate(bits)));
+    }
+
+    #[rstest]
+    #[case("20", UnitError::Rate)]
+    #[case("20 Mbit", UnitError::Rate)]
+    #[case("20 MB/s", UnitError::Rate)]
+    #[case("20 Mbps", UnitError::Rate)]
+    #[case("fast", UnitError::Rate)]
+    #[case("1001 Gbit/s", UnitError::RateRange)]
+    fn other_rates_are_refused(#[case] text: &str, #[case] why: UnitError) {
+        assert_eq!(text.parse::<BitRate>(), Err(why));
+    }
+
+    #[rstest]
+    #[case(0, "0 bit/s")]
+    #[case(999, "999 bit/s")]
+    #[case(64_000, "64 kbit/s")]
+    #[case(20_000_000, "20 Mbit/s")]
+    #[case(19_960_000, "20 Mbit/s")]
+    #[case(2_500_000_000, "2.5 Gbit/s")]
+    #[case(1_000_000_000_000, "1000 Gbit/s")]
+    fn rates_are_printed(#[case] bits: u64, #[case] shown: &str) {
+        assert_eq!(BitRate(bits).to_string(), shown);
+    }
+
+    #[rstest]
     #[case(0, "0 B")]
     #[case(999, "999 B")]
     #[case(1_000, "1 kB")]
@@ -216,6 +306,12 @@ mod tests {
 
     proptest! {
         #[test]
+        fn exact_rates_round_trip(number in 0_u64..1_000, unit in 0_usize..PRINTED_RATES.len()) {
+            let rate = BitRate(number * PRINTED_RATES[unit].1);
+            prop_assert_eq!(rate.to_string().parse(), Ok(rate));
+        }
+
+        #[test]
         fn exact_sizes_round_trip(number in 0_u64..1_000, unit in 0_usize..PRINTED_SIZES.len()) {
             let size = ByteSize(number * PRINTED_SIZES[unit].1);
             prop_assert_eq!(size.to_string().parse(), Ok(size));
@@ -236,7 +332,7 @@ mod tests {
 
         #[test]
         fn any_text_is_read_or_refused(text in "\\PC{0,20}|[0-9.]{0,30} ?[a-zA-Z]{0,4}") {
-            let _ = (text.parse::<ByteSize>(), text.parse::<Period>());
+            let _ = (text.parse::<ByteSize>(), text.parse::<Period>(), text.parse::<BitRate>());
         }
     }
 }

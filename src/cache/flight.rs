@@ -17,6 +17,7 @@ use super::policy::NotStored;
 use super::validators::Validators;
 use crate::outcome::Class;
 use crate::store::EntryKey;
+use crate::wan::Urgency;
 
 /// What upstream said about the body, before its bytes.
 #[derive(Debug, Clone)]
@@ -61,8 +62,10 @@ struct State {
 pub struct Flight {
     /// What is fetched.
     pub key: EntryKey,
-    /// On whose behalf.
+    /// On whose behalf it began.
     pub class: Class,
+    /// On whose behalf it goes on: a client that joins makes it more urgent.
+    pub urgency: Urgency,
     /// When it began.
     pub started: Instant,
     state: watch::Sender<State>,
@@ -97,7 +100,8 @@ pub struct FlightStatus {
 
 impl Flight {
     pub(super) fn new(key: EntryKey, class: Class) -> Self {
-        Self { key, class, started: Instant::now(), state: watch::Sender::new(State::default()) }
+        let (urgency, started) = (Urgency::from(class), Instant::now());
+        Self { key, class, urgency, started, state: watch::Sender::new(State::default()) }
     }
 
     /// Makes the head known. Readers may have the bytes before `available` at once.
@@ -189,7 +193,7 @@ impl Flight {
             total: state.head.as_ref().and_then(|head| head.total),
             seconds: self.started.elapsed().as_secs(),
             readers: self.state.receiver_count() as u64,
-            class: self.class,
+            class: self.urgency.class(),
         }
     }
 }

@@ -213,6 +213,7 @@ impl Cache {
         let flight = {
             let mut flights = self.lock_flights();
             if let Some(flight) = flights.get(&key) {
+                flight.urgency.raise(class);
                 return Ok((Arc::clone(flight), true));
             }
             if flights.len() >= MAX_FLIGHTS {

@@ -6,6 +6,7 @@
 mod keyring;
 mod store;
 mod upstream;
+mod wan;
 
 use std::fmt;
 
@@ -99,6 +100,7 @@ fn look(config: &Config, offline: bool, report: &mut Report) -> anyhow::Result<(
         format!("read; repositories: {}", names.join(", ")),
     ));
     report.0.extend(store::look(&config.store));
+    report.0.push(Finding::new(Verdict::Ok, "wan", "limit", wan::words(&config.wan)));
     for repo in &config.repos {
         for file in &repo.keyrings {
             report.0.push(keyring::look(&repo.name, file, repo.legacy_sha1, std::time::SystemTime::now()));

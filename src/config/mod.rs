@@ -19,6 +19,7 @@ mod server;
 mod store;
 mod upstream;
 mod values;
+mod wan;
 
 #[cfg(test)]
 mod tests;
@@ -45,7 +46,7 @@ pub const BUILT_IN: &str = "built-in";
 const BUILT_IN_TEXT: &str = include_str!("../../config/lumbung.toml");
 
 /// Sections that a later version will know.
-const NOT_YET: [&str; 2] = ["wan", "alert"];
+const NOT_YET: [&str; 1] = ["alert"];
 
 /// Everything that was configured, as plain values.
 #[derive(Debug, Clone)]
@@ -54,6 +55,8 @@ pub struct Config {
     pub server: crate::server::Config,
     /// Where objects are kept.
     pub store: crate::store::Config,
+    /// How much of the line may be used, and when.
+    pub wan: crate::wan::Plan,
     /// How upstreams are asked.
     pub upstream: crate::upstream::Config,
     /// The repositories, in the order of the file; at least one.
@@ -175,6 +178,7 @@ impl Config {
 struct Written {
     server: server::Written,
     store: store::Written,
+    wan: wan::Written,
     upstream: upstream::Written,
     repos: Vec<repo::Written>,
     channels: Vec<channel::WrittenChannel>,
@@ -193,6 +197,7 @@ impl Written {
         let written = Self {
             server: server::Written::read(section("server")),
             store: store::Written::read(section("store")),
+            wan: wan::Written::read(section("wan")),
             upstream: upstream::Written::read(section("upstream")),
             repos: root.tables("repo").into_iter().map(repo::Written::read).collect(),
             channels: root.tables("channel").into_iter().map(channel::WrittenChannel::read).collect(),
@@ -216,6 +221,7 @@ impl Written {
         Config {
             server: self.server.validate(report),
             store: self.store.validate(),
+            wan: self.wan.validate(report),
             upstream: self.upstream.validate(report),
             seeds: seed::validate(self.seeds, &repos, report),
             repos,

@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeString, DeTable, DeValue};
 
 use super::mistakes::{Given, Place, Report};
 
@@ -66,20 +66,22 @@ impl<'d> Table<'d> {
     pub fn table(&self, key: &'static str) -> Option<Table<'d>> {
         let item = self.item(key)?;
         if let DeValue::Table(entries) = item.value {
-            return Some(self.below(entries, key.to_owned(), String::new(), item.place.at));
+            return Some(self.below(entries, self.joined(key), String::new(), item.place.at));
         }
-        item.wrong(&format!("is {}; write a section, [{key}]", item.what()));
+        item.wrong(&format!("is {}; write a section, [{}]", item.what(), self.joined(key)));
         None
     }
 
     /// The tables of `[[key]]`, numbered from 1 and labelled with their `name`.
     pub fn tables(&self, key: &'static str) -> Vec<Table<'d>> {
         let Some(item) = self.item(key) else { return Vec::new() };
+        let key = self.joined(key);
         let DeValue::Array(values) = item.value else {
             item.wrong(&format!("is {}; write [[{key}]] with doubled brackets", item.what()));
             return Vec::new();
         };
-        if values.is_empty() {
+        // Within a section it may be a list in one line, of which nothing is left.
+        if values.is_empty() && self.path.is_empty() {
             item.wrong(&format!("is an empty list; write [[{key}]] at least once"));
         }
         let table = |(index, value): (usize, &'d Spanned<DeValue<'d>>)| {
@@ -92,6 +94,21 @@ impl<'d> Table<'d> {
             Some(self.below(entries, format!("{key}[{}]", index + 1), label, value.span().start))
         };
         values.iter().enumerate().filter_map(table).collect()
+    }
+
+    /// Every key and its value, for a table whose keys are names of the administrator's. All are known then.
+    pub fn items(&self) -> Vec<(&'d str, Item<'d>)> {
+        let item = |(key, value): (&'d Spanned<DeString<'d>>, &'d Spanned<DeValue<'d>>)| {
+            let name: &'d str = key.get_ref();
+            let place = self.place_at(name, value.span().start);
+            (name, Item { report: self.report, value: value.get_ref(), place })
+        };
+        self.entries.iter().map(item).collect()
+    }
+
+    /// A key's full path.
+    fn joined(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
     fn below(&self, entries: &'d DeTable<'d>, path: String, label: String, at: usize) -> Table<'d> {

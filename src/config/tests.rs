@@ -153,7 +153,53 @@ fn the_example_has_every_key() {
     "2: upstream.connections_per_host: is more than upstream.connections (32); it must be at most that"
 )]
 #[case("[log]\nformat = 'xml'", "2: log.format: \"xml\" cannot be used: it must be \"text\" or \"json\"")]
-#[case("[wan]\nlimit = '20 Mbit/s'", "1: wan: is not yet supported by this version; remove it")]
+#[case(
+    "[wan]\nlimit = '20'",
+    "2: wan.limit: \"20\" cannot be used: a rate is a number of bits and a unit (kbit/s, Mbit/s, Gbit/s), such as \"20 Mbit/s\", or \"unlimited\""
+)]
+#[case(
+    "[wan]\nlimit = '9 kbit/s'",
+    "2: wan.limit: \"9 kbit/s\" cannot be used: it is out of range; allowed is 64 kbit/s to 100 Gbit/s, or \"unlimited\""
+)]
+#[case("[wan]\nlimit = 20", "2: wan.limit: is a number; write a text in quotes")]
+#[case(
+    "[wan]\ntimezone = 'Borneo'",
+    "2: wan.timezone: \"Borneo\" cannot be used: there is no time zone of that name; write a place, such as \"Asia/Pontianak\""
+)]
+#[case(
+    "[wan]\nschedule = [{ hours = '18:00-06:00' }]",
+    "2: wan.schedule[1].limit: is missing; write what holds then, such as \"80 Mbit/s\" or \"unlimited\""
+)]
+#[case(
+    "[wan]\nschedule = [{ days = 'Sat', limit = '1 Mbit/s' },\n{ limit = 'unlimited' }]",
+    "3: wan.schedule[2].hours: is missing; say when the limit holds, with hours, such as \"18:00-06:00\", days, or both"
+)]
+#[case(
+    "[wan]\nschedule = [{ days = 'weekend', limit = '1 Mbit/s' }]",
+    "2: wan.schedule[1].days: \"weekend\" cannot be used: days are Mon, Tue, Wed, Thu, Fri, Sat, Sun, one, a range or several, such as \"Mon-Fri\" or \"Sat,Sun\""
+)]
+#[case(
+    "[wan]\nschedule = [{ hours = '18-06', limit = '1 Mbit/s' }]",
+    "2: wan.schedule[1].hours: \"18-06\" cannot be used: hours are two times of day from 00:00 to 24:00, such as \"18:00-06:00\""
+)]
+#[case(
+    "[wan]\nschedule = [{ hours = '18:00-06:00', limits = '1 Mbit/s', limit = '1 Mbit/s' }]",
+    "2: wan.schedule[1].limits: is not a known key; did you mean `limit`?"
+)]
+#[case(
+    "[wan]\nschedule = '18:00'",
+    "2: wan.schedule: is a text; write [[wan.schedule]] with doubled brackets"
+)]
+#[case(
+    "[wan]\nhosts = { 'http://a/' = '1 Mbit/s' }",
+    "2: wan.hosts.\"http://a/\": is not a host; write the name alone, such as \"archive.ubuntu.com\""
+)]
+#[case(
+    "[wan]\nhosts = { a = 'unlimited' }",
+    "2: wan.hosts.a: \"unlimited\" cannot be used: a rate is a number of bits and a unit (kbit/s, Mbit/s, Gbit/s), such as \"20 Mbit/s\""
+)]
+#[case("[wan]\nhosts = { a = '1 Mbit/s', A = '2 Mbit/s' }", "2: wan.hosts.A: names a twice; once is enough")]
+#[case("[wan]\nhosts = '1 Mbit/s'", "2: wan.hosts: is a text; write a section, [wan.hosts]")]
 #[case(
     "[[channel]]\nafter = '1 h'",
     "1: channel[1].name: is missing; a channel needs a name, such as \"stable\""
@@ -202,7 +248,7 @@ fn the_example_has_every_key() {
 #[case("server = 1", "1: server: is a number; write a section, [server]")]
 #[case(
     "\"a\\u001b\" = 1",
-    "1: \"a\\u{1b}\": is not a known key; known are server, store, upstream, repo, channel, office, seed, log"
+    "1: \"a\\u{1b}\": is not a known key; known are server, store, wan, upstream, repo, channel, office, seed, log"
 )]
 fn mistakes_in_sections_are_named(#[case] text: &str, #[case] said: &str) {
     assert_eq!(mistakes(&format!("{text}\n{REPO}")), [format!("t.toml:{said}")]);

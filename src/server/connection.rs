@@ -31,6 +31,7 @@ use crate::clock::Clock;
 use crate::repo::Repositories;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
+use crate::wan::Governor;
 
 /// Pause after the system refused to accept (usually for want of file descriptors), so that the loop
 /// does not spin until something has been closed.
@@ -62,6 +63,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Who owns what outlives a connection.
     pub tasks: Tasks,
+    /// What limits the bytes that come through tunnels.
+    pub governor: Governor,
 }
 
 /// The clients' side of the program, bound to its addresses.
@@ -120,8 +123,8 @@ impl Server {
     /// # Errors
     /// An address cannot be bound; the text names it.
     pub async fn bind(parts: Parts) -> Result<Self, std::io::Error> {
-        let Parts { config, channels, offices, repositories, cache, metrics, access_log, clock, tasks } =
-            parts;
+        let Parts { config, channels, offices, repositories, cache, metrics, access_log, .. } = parts;
+        let Parts { clock, tasks, governor, .. } = parts;
         let mut listeners = Vec::new();
         let mut addresses = Vec::new();
         for address in &config.listen {
@@ -145,6 +148,7 @@ impl Server {
             metrics: metrics.clone(),
             clock,
             tasks,
+            governor,
             access_log: access_log.filter(|_| config.access_log),
             public_url,
             client_repos,

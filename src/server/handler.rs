@@ -25,6 +25,7 @@ use crate::safe_url::BaseUrl;
 use crate::suite::Channel;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
+use crate::wan::Governor;
 
 /// What all connections share.
 pub(super) struct Shared {
@@ -33,6 +34,7 @@ pub(super) struct Shared {
     pub(super) metrics: Metrics,
     pub(super) clock: Clock,
     pub(super) tasks: Tasks,
+    pub(super) governor: Governor,
     pub(super) access_log: Option<AccessLog>,
     /// `server.public_url`.
     pub(super) public_url: Option<BaseUrl>,
@@ -183,7 +185,10 @@ impl Connection {
                 match opened {
                     Ok(upstream) => {
                         self.exchange.become_tunnel();
-                        tunnel::run(&shared.tasks, shared.metrics.clone(), request, upstream, host, port);
+                        let transfer =
+                            shared.governor.transfer(host.clone(), crate::outcome::Class::Client.into());
+                        let ends = tunnel::Ends { request, upstream, transfer };
+                        tunnel::run(&shared.tasks, shared.metrics.clone(), ends, host, port);
                         account.outcome = crate::outcome::Outcome::Passed;
                         Reply {
                             head: Response::new(()),

@@ -18,6 +18,7 @@ use crate::cache::Failure;
 use crate::safe_url::Host;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
+use crate::wan::Transfer;
 
 /// How long the other end may take to accept. Below apt's 30 s of patience.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -27,6 +28,16 @@ const IDLE: Duration = Duration::from_mins(5);
 
 /// Buffer of one direction, in bytes.
 const BUFFER: usize = 16 * 1024;
+
+/// What a tunnel connects.
+pub(super) struct Ends {
+    /// The client's request, whose connection becomes the tunnel.
+    pub request: Request<Incoming>,
+    /// The other end.
+    pub upstream: TcpStream,
+    /// What comes from there waits for its turn on the line.
+    pub transfer: Transfer,
+}
 
 /// Connects to the other end.
 ///
@@ -48,14 +59,8 @@ pub(super) async fn open(host: &Host, port: u16) -> Result<TcpStream, Failure> {
 
 /// Carries bytes both ways from when the response has gone out until both ends are done, one of them
 /// fails, or a shutdown begins.
-pub(super) fn run(
-    tasks: &Tasks,
-    metrics: Metrics,
-    request: Request<Incoming>,
-    upstream: TcpStream,
-    host: Host,
-    port: u16,
-) {
+pub(super) fn run(tasks: &Tasks, metrics: Metrics, ends: Ends, host: Host, port: u16) {
+    let Ends { request, upstream, transfer } = ends;
     let stop = tasks.clone();
     tasks.spawn(async move {
         let client = match hyper::upgrade::on(request).await {
@@ -67,7 +72,7 @@ pub(super) fn run(
         };
         let (up, down) = (AtomicU64::new(0), AtomicU64::new(0));
         let end = tokio::select! {
-            end = join(client, upstream, &up, &down, &metrics) => end,
+            end = join(client, (upstream, transfer), &up, &down, &metrics) => end,
             () = stop.stopping() => "shutdown",
         };
         let (up, down) = (up.into_inner(), down.into_inner());
@@ -80,7 +85,7 @@ pub(super) fn run(
 /// in one direction only, so the directions are not idle each for itself.
 async fn join(
     client: impl AsyncRead + AsyncWrite,
-    upstream: impl AsyncRead + AsyncWrite,
+    (upstream, transfer): (impl AsyncRead + AsyncWrite, Transfer),
     up: &AtomicU64,
     down: &AtomicU64,
     metrics: &Metrics,
@@ -89,8 +94,8 @@ async fn join(
     let (upstream_in, upstream_out) = tokio::io::split(upstream);
     let both = async {
         tokio::try_join!(
-            carry(client_in, upstream_out, up, metrics),
-            carry(upstream_in, client_out, down, metrics)
+            carry(client_in, upstream_out, None, up, metrics),
+            carry(upstream_in, client_out, Some(transfer), down, metrics)
         )
     };
     let idle = async {
@@ -111,13 +116,14 @@ async fn join(
     }
 }
 
-/// One direction, until its source ends.
+/// One direction, until its source ends. What is a `transfer` over the line waits for its turn.
 ///
 /// # Errors
 /// One of the ends has failed, so that the other direction is of no use either.
 async fn carry(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
+    mut transfer: Option<Transfer>,
     carried: &AtomicU64,
     metrics: &Metrics,
 ) -> io::Result<()> {
@@ -128,10 +134,19 @@ async fn carry(
             // Tells the other end that no more comes.
             return to.shutdown().await;
         }
-        to.write_all(&buffer[..count]).await?;
-        to.flush().await?;
-        metrics.tunnel_bytes(count as u64);
-        carried.fetch_add(count as u64, Ordering::Relaxed);
+        let mut left = &buffer[..count];
+        while !left.is_empty() {
+            let piece = match &mut transfer {
+                Some(transfer) => transfer.turn(left.len()).await,
+                None => left.len(),
+            };
+            let (now, later) = left.split_at(piece);
+            to.write_all(now).await?;
+            to.flush().await?;
+            metrics.tunnel_bytes(now.len() as u64);
+            carried.fetch_add(now.len() as u64, Ordering::Relaxed);
+            left = later;
+        }
     }
 }
 
@@ -141,14 +156,26 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+    use crate::outcome::Class;
+    use crate::units::BitRate;
+    use crate::wan::{Governor, Plan};
 
     /// Runs a tunnel between two ends of which the test holds the other sides.
     async fn tunnel(
         client: tokio::io::DuplexStream,
         upstream: tokio::io::DuplexStream,
     ) -> (&'static str, u64, u64) {
+        through(&Governor::unlimited(), client, upstream).await
+    }
+
+    async fn through(
+        governor: &Governor,
+        client: tokio::io::DuplexStream,
+        upstream: tokio::io::DuplexStream,
+    ) -> (&'static str, u64, u64) {
         let (up, down) = (AtomicU64::new(0), AtomicU64::new(0));
-        let end = join(client, upstream, &up, &down, &Metrics::new::<&str>(&[])).await;
+        let transfer = governor.transfer("a.example".parse().unwrap(), Class::Client.into());
+        let end = join(client, (upstream, transfer), &up, &down, &Metrics::new::<&str>(&[])).await;
         (end, up.into_inner(), down.into_inner())
     }
 
@@ -166,6 +193,25 @@ mod tests {
         assert_eq!(site.read(&mut [0; 5]).await.unwrap(), 0);
         drop(site);
         assert_eq!(running.await.unwrap(), ("closed", 0, 50));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_down_keeps_to_the_limit() {
+        let plan = Plan { limit: Some(BitRate(8_000_000)), ..Plan::default() };
+        let governor = Governor::new(plan, crate::clock::Clock::system());
+        tokio::spawn(governor.clone().run());
+        let ((mut desktop, client), (upstream, mut site)) = (duplex(64 * 1024), duplex(64 * 1024));
+        let running = tokio::spawn(async move { through(&governor, client, upstream).await });
+        let begun = Instant::now();
+        let sending = tokio::spawn(async move { site.write_all(&vec![7; 3_000_000]).await });
+        let mut received = vec![0; 3_000_000];
+        desktop.read_exact(&mut received).await.unwrap();
+        let took = begun.elapsed();
+        assert!((2_950..3_100).contains(&took.as_millis()), "{took:?}");
+        assert!(received.iter().all(|byte| *byte == 7));
+        sending.await.unwrap().unwrap();
+        drop(desktop);
+        running.await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]

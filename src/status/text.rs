@@ -2,7 +2,11 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{Requests, Status};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::{Requests, Status, Wan};
+use crate::units::BitRate;
 
 /// A size for people: `940 MB`, `12.5 GB`. Powers of ten, as disks and lines are sold.
 #[must_use]
@@ -60,6 +64,8 @@ impl fmt::Display for Status {
         }
         self.write_totals(f)?;
         self.write_store(f)?;
+        writeln!(f, "\nWAN")?;
+        write_pairs(f, &wan_in_words(&self.wan))?;
         self.write_repos(f)?;
         self.write_flights(f)
     }
@@ -159,6 +165,32 @@ impl Status {
         writeln!(f)?;
         write_table(f, &rows)
     }
+}
+
+fn wan_in_words(wan: &Wan) -> Vec<(&'static str, String)> {
+    let limit = |limit: Option<u64>| {
+        limit.map_or_else(|| "unlimited".to_owned(), |bytes| BitRate::of_bytes(bytes).to_string())
+    };
+    let waiting = wan.waiting;
+    let mut pairs = vec![("limit", limit(wan.limit)), ("used now", BitRate::of_bytes(wan.rate).to_string())];
+    if let Some(change) = wan.change {
+        pairs.push(("next limit", format!("{} from {}", limit(change.limit), local_time(change.at))));
+    }
+    let waits =
+        [(waiting.client, "for desktops"), (waiting.refresh, "for suites"), (waiting.seed, "for seeds")];
+    let waits: Vec<String> =
+        waits.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+    if !waits.is_empty() {
+        pairs.push(("transfers that wait for their turn", waits.join(", ")));
+    }
+    pairs
+}
+
+/// A point in time on the reader's clock, `Fri 20 Nov 18:00`.
+fn local_time(unix: i64) -> String {
+    let zone = TimeZone::try_system().unwrap_or(TimeZone::UTC);
+    Timestamp::from_second(unix)
+        .map_or_else(|_| unix.to_string(), |at| zone.to_datetime(at).strftime("%a %-d %b %H:%M").to_string())
 }
 
 fn requests_in_words(requests: &Requests) -> String {

@@ -77,6 +77,9 @@ struct Scraped {
     store_objects: Gauge<i64, AtomicI64>,
     store_limit: Limit,
     evicted: Counter<u64, AtomicU64>,
+    wan_limit: Limit,
+    wan_rate: Gauge<i64, AtomicI64>,
+    wan_waiting: Family<Labels<1>, Gauge>,
     upstream_up: Family<Labels<2>, Gauge>,
     suite_age: Family<Labels<2>, Gauge>,
     suite_pending: Family<Labels<2>, Gauge>,
@@ -318,6 +321,9 @@ impl Scraped {
             store_objects: Gauge::default(),
             store_limit: Limit::default(),
             evicted: Counter::default(),
+            wan_limit: Limit::default(),
+            wan_rate: Gauge::default(),
+            wan_waiting: Family::default(),
             upstream_up: Family::default(),
             suite_age: Family::default(),
             suite_pending: Family::default(),
@@ -340,6 +346,24 @@ impl Scraped {
             "Bytes of objects removed to make room",
             Unit::Bytes,
             scraped.evicted.clone(),
+        );
+        let per_second = || Unit::Other("bytes_per_second".to_owned());
+        registry.register_with_unit(
+            "wan_limit",
+            "What all upstreams together may send now; absent when that is unlimited",
+            per_second(),
+            scraped.wan_limit.clone(),
+        );
+        registry.register_with_unit(
+            "wan_rate",
+            "What all upstreams together sent lately",
+            per_second(),
+            scraped.wan_rate.clone(),
+        );
+        registry.register(
+            "wan_waiting",
+            "Transfers that wait for their turn on the line, by on whose behalf",
+            scraped.wan_waiting.clone(),
         );
         registry.register(
             "upstream_up",
@@ -368,6 +392,13 @@ impl Scraped {
         self.store_limit.0.store(limit, Ordering::Relaxed);
         // A total that the store keeps; two scrapes at once may pass each other, never go back for long.
         self.evicted.inner().fetch_max(status.store.evicted_bytes, Ordering::Relaxed);
+        let limit = status.wan.limit.map_or(Limit::NONE, signed);
+        self.wan_limit.0.store(limit, Ordering::Relaxed);
+        self.wan_rate.set(signed(status.wan.rate));
+        let waiting = status.wan.waiting;
+        for (class, count) in CLASSES.into_iter().zip([waiting.client, waiting.refresh, waiting.seed]) {
+            self.wan_waiting.get_or_create(&[("class", Arc::from(class.as_str()))]).set(signed(count));
+        }
         for repo in &status.repos {
             for upstream in &repo.upstreams {
                 let labels = [("repo", Arc::from(&*repo.name)), ("upstream", Arc::from(&*upstream.url))];
@@ -475,6 +506,10 @@ mod tests {
             "lumbung_store_objects 34567",
             "lumbung_store_limit_bytes 400000000000",
             "lumbung_evicted_bytes_total 5000000",
+            "lumbung_wan_limit_bytes_per_second 2500000",
+            "lumbung_wan_rate_bytes_per_second 2480000",
+            "lumbung_wan_waiting{class=\"client\"} 3",
+            "lumbung_wan_waiting{class=\"seed\"} 8",
             "lumbung_request_seconds_count{outcome=\"hit\"} 1",
             "lumbung_request_seconds_sum{outcome=\"hit\"} 0.002",
             "lumbung_request_seconds_bucket{le=\"0.001\",outcome=\"hit\"} 0",
@@ -510,6 +545,8 @@ mod tests {
         assert!(metrics.encode(&status).unwrap().contains("\nlumbung_store_limit_bytes 400"));
         status.store.limit = None;
         assert!(!metrics.encode(&status).unwrap().contains("\nlumbung_store_limit_bytes "));
+        status.wan.limit = None;
+        assert!(!metrics.encode(&status).unwrap().contains("\nlumbung_wan_limit_bytes_per_second "));
     }
 
     #[test]

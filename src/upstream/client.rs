@@ -22,6 +22,7 @@ use super::redirect::{Trail, forget_secrets};
 use super::request::Request;
 use super::response::{Body, Limits, Response};
 use crate::safe_url::{Origin, Scheme};
+use crate::wan::{Governor, Transfer};
 
 /// Idle connections to configured origins are closed after this long.
 const POOL_IDLE: Duration = Duration::from_secs(90);
@@ -31,6 +32,9 @@ const POOL_SIZE_ELSEWHERE: usize = 4;
 
 /// Bytes per second that a request body is granted at least; the answer's time limit begins after that.
 const SLOWEST_UPLOAD: u64 = 16 * 1024;
+
+/// Bytes of a head that are no fields, about: `HTTP/1.1 200 OK` and the empty line.
+const STATUS_LINE: usize = 20;
 
 /// A redirect's own body is read up to this many bytes and this long, to keep its connection.
 const REDIRECT_BODY: usize = 16 * 1024;
@@ -48,6 +52,7 @@ pub struct Client(Arc<Inner>);
 struct Inner {
     guard: Guard,
     permits: Permits,
+    governor: Governor,
     /// The permit slot of each configured origin; 0 is everybody else's.
     slots: HashMap<Origin, usize>,
     configured: reqwest::Client,
@@ -63,14 +68,14 @@ enum Authorities {
 }
 
 impl Client {
-    /// A client for upstreams at `configured`, which may have any address. Reads the system's certificates
-    /// from disk.
+    /// A client for upstreams at `configured`, which may have any address; `governor` limits what comes from
+    /// them. Reads the system's certificates from disk.
     ///
     /// # Errors
     /// When a certificate authority cannot be read, or when there is none at all and `configured` names
     /// an https upstream.
-    pub fn new(config: &Config, configured: &[Origin]) -> Result<Self, Error> {
-        Self::with_resolver(config, configured, Arc::new(SystemResolver))
+    pub fn new(config: &Config, configured: &[Origin], governor: &Governor) -> Result<Self, Error> {
+        Self::with_resolver(config, configured, governor, Arc::new(SystemResolver))
     }
 
     /// Like [`Client::new`], with another way to find addresses.
@@ -81,9 +86,10 @@ impl Client {
     pub fn with_resolver(
         config: &Config,
         configured: &[Origin],
+        governor: &Governor,
         resolver: Arc<dyn Resolver>,
     ) -> Result<Self, Error> {
-        let prepare = |authorities| Self::prepare(config, configured, &resolver, authorities);
+        let prepare = |authorities| Self::prepare(config, configured, governor, &resolver, authorities);
         match prepare(Authorities::SystemAndConfigured) {
             // A bare system has no certificates; plain http needs none.
             Err(Error::Tls(why))
@@ -99,6 +105,7 @@ impl Client {
     fn prepare(
         config: &Config,
         configured: &[Origin],
+        governor: &Governor,
         resolver: &Arc<dyn Resolver>,
         authorities: Authorities,
     ) -> Result<Self, Error> {
@@ -121,6 +128,7 @@ impl Client {
         Ok(Self(Arc::new(Inner {
             guard: Guard::new(configured),
             permits,
+            governor: governor.clone(),
             slots,
             configured: build(near)?,
             elsewhere: build(far)?,
@@ -141,11 +149,13 @@ impl Client {
         let mut trail = Trail::begin(&here);
         let mut headers = outgoing(&request.headers);
         let mut from: Option<String> = None;
-        let mut permit = inner.permits.acquire(inner.slot(&here), request.class).await;
+        let mut permit = inner.permits.acquire(inner.slot(&here), &request.urgency).await;
+        let mut transfer = inner.governor.transfer(here.origin.host.clone(), request.urgency.clone());
         loop {
             let exchange = inner.exchange(&here, &request, &headers).await;
             let response = exchange.map_err(|error| error.after_redirect_from(from.as_deref()))?;
             let (status, fields) = (response.status(), response.headers());
+            transfer.charge(STATUS_LINE + head::size(fields));
             let Some(next) = trail.follow(&inner.guard, &here, &request.method, status, fields)? else {
                 let framing = head::check(&request.method, &headers, status, fields)
                     .map_err(|what| UpstreamError::Protocol { host: here.name(), what })?;
@@ -166,19 +176,20 @@ impl Client {
                     delimited: framing.expected.is_some()
                         || fields.contains_key(TRANSFER_ENCODING)
                         || response.version() >= Version::HTTP_2,
-                    body: Body::new(response, permit, limits),
+                    body: Body::new(response, permit, transfer, limits),
                 });
             };
             tracing::debug!(from = %here.name(), to = %next.name(), status = status.as_u16(), "following a redirect");
-            finish_redirect(response).await;
+            finish_redirect(response, &transfer).await;
             if next.origin != here.origin {
                 forget_secrets(&mut headers);
             }
             if inner.slot(&next) != inner.slot(&here) {
                 // Never wait for a place while holding one.
                 drop(permit);
-                permit = inner.permits.acquire(inner.slot(&next), request.class).await;
+                permit = inner.permits.acquire(inner.slot(&next), &request.urgency).await;
             }
+            transfer.moved(&next.origin.host);
             from = Some(here.name());
             here = next;
         }
@@ -270,10 +281,11 @@ fn outgoing(asked: &HeaderMap) -> HeaderMap {
 
 /// Reads the few words that come with a redirect, so that its connection can be used again. Whether that
 /// succeeds does not matter.
-async fn finish_redirect(mut response: reqwest::Response) {
+async fn finish_redirect(mut response: reqwest::Response, transfer: &Transfer) {
     let read = async {
         let mut left = REDIRECT_BODY;
         while let Ok(Some(bytes)) = response.chunk().await {
+            transfer.charge(bytes.len());
             match left.checked_sub(bytes.len().max(1)) {
                 Some(rest) => left = rest,
                 None => return,
@@ -309,6 +321,8 @@ mod tests {
             ca: Vec::new(),
             max_object: 1,
         };
-        Client::prepare(&config, &[], &(Arc::new(SystemResolver) as _), Authorities::Nobody).unwrap();
+        let governor = Governor::unlimited();
+        let resolver: Arc<dyn Resolver> = Arc::new(SystemResolver);
+        Client::prepare(&config, &[], &governor, &resolver, Authorities::Nobody).unwrap();
     }
 }

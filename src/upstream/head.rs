@@ -51,8 +51,7 @@ pub(super) fn check(
     status: StatusCode,
     headers: &HeaderMap,
 ) -> Result<Framing, String> {
-    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    if bytes > MAX_HEADER_BYTES as usize {
+    if size(headers) > MAX_HEADER_BYTES as usize {
         return Err(format!("its header has more than {MAX_HEADER_BYTES} bytes"));
     }
     if status.is_informational() {
@@ -78,6 +77,11 @@ pub(super) fn check(
     let range =
         if status == StatusCode::PARTIAL_CONTENT { Some(part(asked, headers, length)?) } else { None };
     Ok(Framing { expected, range })
+}
+
+/// Bytes of these fields on the line, as HTTP/1 writes them.
+pub(super) fn size(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
 }
 
 /// RFC 9110 §8.6: one number, or the same one several times.

@@ -6,7 +6,8 @@
 //! 1. *guard*: may this address be spoken to at all? A configured one always, any other only when it is
 //!    public – whether it is written as an IP address or found by a name look-up.
 //! 2. *permits*: a place among the bounded transfers, most urgent [`Class`](crate::outcome::Class) first.
-//! 3. the exchange itself, limited in silence, never in total time.
+//! 3. the exchange itself, limited in silence, never in total time. All that is received waits for its turn
+//!    with the [governor](crate::wan).
 //! 4. *redirect*: a 3xx is followed by hand, so that each hop passes steps 1 and 2 again.
 //! 5. *head*: an answer whose framing contradicts itself is refused before a byte of it is used.
 //!

@@ -3,7 +3,8 @@
 //! There are two bounds, in all and per origin, and a permit takes one place of each at once, so nobody
 //! holds one while waiting for the other. When a place becomes free it goes to the most urgent waiter whose
 //! origin has one, and among equals to the one who came first; a busy origin holds up nobody else.
-//! Less urgent waiters therefore wait as long as more urgent ones keep coming. So that a client
+//! Less urgent waiters therefore wait as long as more urgent ones keep coming; one that becomes more urgent
+//! meanwhile moves up, to where it would be had it been so from the beginning. So that a client
 //! never waits for long transfers of a seed to end, a seed leaves a quarter of either bound free.
 //!
 //! Origins that are not configured share one slot, which bounds the table.
@@ -16,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use crate::outcome::Class;
+use crate::wan::Urgency;
 
 /// The places, and who waits for them; clones share them.
 #[derive(Debug, Clone)]
@@ -60,11 +62,16 @@ impl Permits {
 
     /// Waits for a place in `slot`. Dropping the future gives up the turn, or the place if it was just
     /// granted.
-    pub async fn acquire(&self, slot: usize, class: Class) -> Permit {
-        let (key, turn) = self.enqueue(slot, class);
-        let waiting = Waiting { permits: self, slot, key, taken_over: false };
-        turn.notified().await;
-        waiting.into_permit()
+    pub async fn acquire(&self, slot: usize, urgency: &Urgency) -> Permit {
+        let (key, turn) = self.enqueue(slot, urgency.class());
+        let mut waiting = Waiting { permits: self, slot, key, taken_over: false };
+        loop {
+            tokio::select! {
+                biased;
+                () = turn.notified() => return waiting.into_permit(),
+                () = urgency.above(waiting.key.0) => waiting.raise(urgency.class()),
+            }
+        }
     }
 
     /// Queues a turn, which may be granted at once.
@@ -128,6 +135,17 @@ struct Waiting<'a> {
 }
 
 impl Waiting<'_> {
+    /// Moves up in the queue, unless the turn has come already.
+    fn raise(&mut self, class: Class) {
+        let mut state = self.permits.lock();
+        let raised = (class, self.key.1);
+        if let Some(turn) = state.slots[self.slot].waiting.remove(&self.key) {
+            state.slots[self.slot].waiting.insert(raised, turn);
+            self.permits.grant(&mut state);
+        }
+        self.key = raised;
+    }
+
     fn into_permit(mut self) -> Permit {
         self.taken_over = true;
         Permit { permits: self.permits.clone(), slot: self.slot }
@@ -162,8 +180,12 @@ mod tests {
         }
     }
 
+    async fn acquire(permits: &Permits, slot: usize, class: Class) -> Permit {
+        permits.acquire(slot, &class.into()).await
+    }
+
     fn now(permits: &Permits, slot: usize, class: Class) -> Option<Permit> {
-        poll(pin!(permits.acquire(slot, class)))
+        poll(pin!(acquire(permits, slot, class)))
     }
 
     #[test]
@@ -183,10 +205,10 @@ mod tests {
     fn urgent_first_then_first_come() {
         let permits = Permits::new(1, 1, 1);
         let mut held = now(&permits, 0, Class::Seed);
-        let mut seed = pin!(permits.acquire(0, Class::Seed));
-        let mut first = pin!(permits.acquire(0, Class::Client));
-        let mut second = pin!(permits.acquire(0, Class::Client));
-        let mut refresh = pin!(permits.acquire(0, Class::Refresh));
+        let mut seed = pin!(acquire(&permits, 0, Class::Seed));
+        let mut first = pin!(acquire(&permits, 0, Class::Client));
+        let mut second = pin!(acquire(&permits, 0, Class::Client));
+        let mut refresh = pin!(acquire(&permits, 0, Class::Refresh));
         assert!(poll(seed.as_mut()).is_none());
         assert!(poll(first.as_mut()).is_none());
         assert!(poll(second.as_mut()).is_none());
@@ -212,7 +234,7 @@ mod tests {
     fn a_busy_origin_holds_up_nobody_else() {
         let permits = Permits::new(2, 1, 2);
         let _held = now(&permits, 0, Class::Client);
-        let mut waiting = pin!(permits.acquire(0, Class::Client));
+        let mut waiting = pin!(acquire(&permits, 0, Class::Client));
         assert!(poll(waiting.as_mut()).is_none());
         assert!(now(&permits, 1, Class::Seed).is_some());
     }
@@ -230,15 +252,32 @@ mod tests {
         let permits = Permits::new(1, 1, 1);
         let held = now(&permits, 0, Class::Client);
         {
-            let mut queued = pin!(permits.acquire(0, Class::Client));
+            let mut queued = pin!(acquire(&permits, 0, Class::Client));
             assert!(poll(queued.as_mut()).is_none());
         }
         {
-            let mut granted = pin!(permits.acquire(0, Class::Client));
+            let mut granted = pin!(acquire(&permits, 0, Class::Client));
             assert!(poll(granted.as_mut()).is_none());
             // The place is granted to the waiter, who leaves without having noticed.
             drop(held);
         }
         assert!(now(&permits, 0, Class::Client).is_some());
+    }
+
+    #[test]
+    fn who_becomes_urgent_moves_up() {
+        let permits = Permits::new(2, 2, 1);
+        let mut held: Vec<_> = (0..2).filter_map(|_| now(&permits, 0, Class::Client)).collect();
+        let urgency = Urgency::from(Class::Seed);
+        let mut seed = pin!(permits.acquire(0, &urgency));
+        assert!(poll(seed.as_mut()).is_none());
+        let mut client = pin!(acquire(&permits, 0, Class::Client));
+        assert!(poll(client.as_mut()).is_none());
+
+        urgency.raise(Class::Client);
+        assert!(poll(seed.as_mut()).is_none(), "it moves up, and still waits");
+        held.pop();
+        assert!(poll(client.as_mut()).is_none());
+        assert!(poll(seed.as_mut()).is_some(), "it came first");
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 
-use crate::outcome::Class;
+use crate::wan::Urgency;
 
 /// One question to one URL.
 #[derive(Debug, Clone)]
@@ -17,20 +17,22 @@ pub struct Request {
     pub headers: HeaderMap,
     /// The content to send, if any.
     pub body: Option<Bytes>,
-    /// On whose behalf; decides who waits when all connections are taken.
-    pub class: Class,
+    /// On whose behalf; decides who waits when all connections are taken, or the line is full. It may be
+    /// raised meanwhile.
+    pub urgency: Urgency,
 }
 
 impl Request {
     /// A GET without further headers.
     #[must_use]
-    pub fn get(url: impl Into<String>, class: Class) -> Self {
-        Self { method: Method::GET, url: url.into(), headers: HeaderMap::new(), body: None, class }
+    pub fn get(url: impl Into<String>, urgency: impl Into<Urgency>) -> Self {
+        let urgency = urgency.into();
+        Self { method: Method::GET, url: url.into(), headers: HeaderMap::new(), body: None, urgency }
     }
 
     /// A HEAD without further headers.
     #[must_use]
-    pub fn head(url: impl Into<String>, class: Class) -> Self {
-        Self { method: Method::HEAD, ..Self::get(url, class) }
+    pub fn head(url: impl Into<String>, urgency: impl Into<Urgency>) -> Self {
+        Self { method: Method::HEAD, ..Self::get(url, urgency) }
     }
 }

@@ -11,6 +11,7 @@ use super::classify::{Progress, classify};
 use super::error::UpstreamError;
 use super::head::ContentRange;
 use super::permits::Permit;
+use crate::wan::Transfer;
 
 /// An answer whose head has been checked and whose body is still to be read.
 #[derive(Debug)]
@@ -59,15 +60,28 @@ pub struct Body {
 }
 
 enum State {
-    Reading { response: Box<reqwest::Response>, _permit: Permit },
+    Reading(Box<Reading>),
     Ended,
     Failed(UpstreamError),
 }
 
+struct Reading {
+    response: reqwest::Response,
+    /// What has been received and waits for its turn.
+    waiting: Bytes,
+    transfer: Transfer,
+    _permit: Permit,
+}
+
 impl Body {
-    pub(super) fn new(response: reqwest::Response, permit: Permit, limits: Limits) -> Self {
-        let state = State::Reading { response: Box::new(response), _permit: permit };
-        Self { limits, received: 0, state }
+    pub(super) fn new(
+        response: reqwest::Response,
+        permit: Permit,
+        transfer: Transfer,
+        limits: Limits,
+    ) -> Self {
+        let reading = Reading { response, waiting: Bytes::new(), transfer, _permit: permit };
+        Self { limits, received: 0, state: State::Reading(Box::new(reading)) }
     }
 
     /// Bytes that the body will have in all, where upstream announced them.
@@ -77,7 +91,8 @@ impl Body {
     }
 
     /// The next bytes, never empty; `None` at the end, which is only reached when all that was announced has
-    /// come. Silence counts only while this is awaited: a slow reader is not upstream's fault.
+    /// come. Silence counts only while this is awaited, and not while the body waits for its turn on the
+    /// line: a slow reader is not upstream's fault.
     ///
     /// Dropping the future loses nothing. The place among the transfers is held until the end, an error or
     /// the drop of the body.
@@ -101,11 +116,14 @@ impl Body {
 
     async fn advance(&mut self) -> Result<Option<Bytes>, UpstreamError> {
         let Self { limits, received, state } = self;
-        let response = match state {
-            State::Reading { response, .. } => response,
+        let Reading { response, waiting, transfer, .. } = match state {
+            State::Reading(reading) => &mut **reading,
             State::Ended => return Ok(None),
             State::Failed(error) => return Err(error.clone()),
         };
+        if !waiting.is_empty() {
+            return Ok(Some(turn(waiting, transfer).await));
+        }
         let deadline = Instant::now() + limits.idle;
         loop {
             let Ok(next) = timeout_at(deadline, response.chunk()).await else {
@@ -121,12 +139,19 @@ impl Body {
                     if *received > limits.max {
                         return Err(UpstreamError::TooLarge { host: limits.host.clone(), limit: limits.max });
                     }
-                    return Ok(Some(bytes));
+                    *waiting = bytes;
+                    return Ok(Some(turn(waiting, transfer).await));
                 }
                 None => return complete(limits, *received),
             }
         }
     }
+}
+
+/// As much of what waits as may be passed on, when it may.
+async fn turn(waiting: &mut Bytes, transfer: &mut Transfer) -> Bytes {
+    let granted = transfer.turn(waiting.len()).await;
+    waiting.split_to(granted)
 }
 
 /// Whether the end may be the end.
@@ -142,7 +167,7 @@ fn complete(limits: &Limits, received: u64) -> Result<Option<Bytes>, UpstreamErr
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
-            State::Reading { .. } => "reading",
+            State::Reading(_) => "reading",
             State::Ended => "ended",
             State::Failed(_) => "failed",
         };

@@ -56,4 +56,5 @@ mod support_repository;
 mod support_server;
 mod tunnels;
 mod verify_store;
+mod wan;
 mod why;

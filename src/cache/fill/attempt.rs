@@ -65,7 +65,7 @@ impl Fill {
         }
         let this = Try { source, asked: cache.parts.clock.now() };
         let url = base.join(place, self.resource.query.as_deref());
-        let mut request = Request::get(url, self.flight.class);
+        let mut request = Request::get(url, self.flight.urgency.clone());
         let (class, hash_known) = (self.resource.class, self.goal.checksum.is_some());
         request.headers = request::headers(base, transfer.as_ref(), self.kept.as_deref(), class, hash_known);
         let response = match cache.parts.client.send(request).await {
@@ -250,7 +250,7 @@ impl Fill {
         let cache = &self.cache.0;
         let repo = self.resource.repository.name();
         let hold_back = self.goal.checksum.is_some();
-        let count = |bytes| cache.parts.metrics.upstream_bytes(repo, self.flight.class, bytes);
+        let count = |bytes| cache.parts.metrics.upstream_bytes(repo, self.flight.urgency.class(), bytes);
         let Response { headers, body, .. } = response;
         let before = transfer.written();
         let (mut transfer, broken) = match transfer.receive(body, skip, &self.flight, hold_back, count).await

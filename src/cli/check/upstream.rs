@@ -10,6 +10,7 @@ use crate::outcome::Class;
 use crate::repo;
 use crate::safe_url::Origin;
 use crate::upstream::{Client, Config, Request};
+use crate::wan::Governor;
 
 /// Asks every upstream of `repos`, all at the same time (the client bounds how many connections run).
 ///
@@ -18,7 +19,7 @@ use crate::upstream::{Client, Config, Request};
 pub(super) async fn look(config: &Config, repos: &[repo::Config]) -> anyhow::Result<Vec<Finding>> {
     let bases = || repos.iter().flat_map(|repo| repo.upstreams.iter());
     let origins: Vec<Origin> = bases().map(|base| base.origin.clone()).collect();
-    let client = Client::new(config, &origins)?;
+    let client = Client::new(config, &origins, &Governor::unlimited())?;
     let mut seen = HashSet::new();
     let asked = bases().filter(|base| seen.insert(*base)).map(async |base| {
         // An archive's base seldom has a page of its own: any answer shows that somebody is there.

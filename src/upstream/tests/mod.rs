@@ -15,6 +15,7 @@ use std::time::Duration;
 use super::{Client, Config, Request, Resolver, Resolving, Response, UpstreamError};
 use crate::outcome::Class;
 use crate::safe_url::BaseUrl;
+use crate::wan::Governor;
 
 /// Long enough for a busy machine; tests of silence shorten it.
 fn config() -> Config {
@@ -58,7 +59,7 @@ fn client(config: &Config, configured: &[&str], names: &[(&'static str, &[&str])
     let origins: Vec<_> = configured.iter().map(|url| url.parse::<BaseUrl>().unwrap().origin).collect();
     let addresses = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
     let names = names.iter().map(|(name, texts)| (*name, addresses(texts))).collect();
-    Client::with_resolver(config, &origins, Arc::new(Names(names))).unwrap()
+    Client::with_resolver(config, &origins, &Governor::unlimited(), Arc::new(Names(names))).unwrap()
 }
 
 async fn get(client: &Client, url: impl Into<String>) -> Result<Response, UpstreamError> {

@@ -17,6 +17,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::*;
 use crate::upstream::Error;
+use crate::wan::Governor;
 
 /// A certificate authority's PEM, and an acceptor with a certificate of it for `secure.test`.
 fn authority(protocols: &[&str]) -> (Vec<u8>, TlsAcceptor) {
@@ -178,7 +179,7 @@ fn what_is_no_certificate_is_refused() {
     for bad in [b"".to_vec(), b"not PEM".to_vec()] {
         let (good, _) = authority(&[]);
         let config = Config { ca: vec![good, bad], ..config() };
-        let error = Client::new(&config, &[]).unwrap_err();
+        let error = Client::new(&config, &[], &Governor::unlimited()).unwrap_err();
         assert!(matches!(error, Error::Authority { index: 1 }), "{error}");
     }
 }

@@ -4,6 +4,7 @@ use http::{HeaderValue, Method, StatusCode};
 use rstest::rstest;
 
 use super::*;
+use crate::wan::Governor;
 use origin::{Origin, Reply};
 
 #[tokio::test]
@@ -230,7 +231,8 @@ async fn nobody_listens_and_nobody_has_that_name() {
 async fn looking_up_a_name_counts_as_connecting() {
     let config = Config { connect_timeout: Duration::from_millis(100), ..config() };
     let origin = "http://slow.test".parse::<BaseUrl>().unwrap().origin;
-    let client = Client::with_resolver(&config, &[origin], Arc::new(Silence)).unwrap();
+    let client =
+        Client::with_resolver(&config, &[origin], &Governor::unlimited(), Arc::new(Silence)).unwrap();
     let error = get(&client, "http://slow.test/a").await.unwrap_err();
     assert_eq!(error.reason(), "timeout");
     assert_eq!(error.to_string(), "slow.test sent nothing for 100ms while we waited for a connection");
