@@ -47,7 +47,7 @@ impl Cache {
     /// # Errors
     /// [`NotMoved`]; nothing has changed then.
     pub async fn promote(&self, channel: &str, to: Option<i64>) -> Result<Moved, NotMoved> {
-        let name = Arc::clone(&self.channel(channel)?.name);
+        let name = self.channel(channel)?.name;
         let _moving = self.0.moving.lock().await;
         let mut pins = Vec::new();
         for (repository, suite) in self.every_suite() {
@@ -68,7 +68,7 @@ impl Cache {
     /// # Errors
     /// [`NotMoved`]; nothing has changed then.
     pub async fn roll_back(&self, channel: &str) -> Result<Moved, NotMoved> {
-        let name = Arc::clone(&self.channel(channel)?.name);
+        let name = self.channel(channel)?.name;
         let _moving = self.0.moving.lock().await;
         let back = self.0.parts.store.roll_back(&name).await?;
         if back.is_empty() {
@@ -79,8 +79,8 @@ impl Cache {
 
     /// Promotes what `live` has had long enough. Called at start-up, and every minute from then on.
     pub async fn promote_what_has_soaked(&self) {
-        let soaking = self.0.parts.channels.iter().filter_map(|channel| Some((channel, channel.after?)));
-        for (channel, after) in soaking {
+        let channels = self.0.settings().channels.clone();
+        for (channel, after) in channels.iter().filter_map(|channel| Some((channel, channel.after?))) {
             let after = i64::try_from(after.as_secs()).unwrap_or(i64::MAX / 2);
             if let Err(error) = self.soak(channel, after).await {
                 tracing::warn!(channel = %channel.name, %error, "a channel cannot be promoted");
@@ -117,7 +117,7 @@ impl Cache {
     /// Lets requests see what a channel points at now.
     fn show(&self, channel: &Arc<str>, pins: &[Pin], kind: EventKind) -> Moved {
         let mut moved = Moved { channel: channel.to_string(), suites: Vec::new() };
-        for repository in self.0.parts.repositories.list() {
+        for repository in self.0.repositories().list() {
             let ours: Vec<_> = pins.iter().filter(|pin| pin.repo == *repository.name()).collect();
             if ours.is_empty() {
                 continue;
@@ -150,17 +150,18 @@ impl Cache {
     /// The configured channels that point at some generation.
     #[must_use]
     pub fn pinning_channels(&self) -> Vec<String> {
+        let settings = self.0.settings();
         let points = |name: &Arc<str>| {
-            let mut repositories = self.0.parts.repositories.list().iter();
+            let mut repositories = settings.repositories.list().iter();
             repositories.any(|repository| self.0.suites.view(repository.index).is_pinned_by(name))
         };
-        let names = self.0.parts.channels.iter().map(|channel| &channel.name);
+        let names = settings.channels.iter().map(|channel| &channel.name);
         names.filter(|name| points(name)).map(ToString::to_string).collect()
     }
 
-    fn channel(&self, name: &str) -> Result<&ChannelConfig, NotMoved> {
-        let channels = &self.0.parts.channels;
-        channels.iter().find(|channel| *channel.name == *name).ok_or_else(|| {
+    fn channel(&self, name: &str) -> Result<ChannelConfig, NotMoved> {
+        let channels = &self.0.settings().channels;
+        channels.iter().find(|channel| *channel.name == *name).cloned().ok_or_else(|| {
             let names: Vec<&str> = channels.iter().map(|channel| &*channel.name).collect();
             let known = if names.is_empty() {
                 "none is configured: add a [[channel]]".to_owned()
@@ -174,7 +175,7 @@ impl Cache {
     /// Every suite of every repository, as it is now.
     pub(super) fn every_suite(&self) -> Vec<(Arc<Repository>, Suite)> {
         let mut suites = Vec::new();
-        for repository in self.0.parts.repositories.list() {
+        for repository in self.0.repositories().list() {
             let view = self.0.suites.view(repository.index);
             let mut ours: Vec<_> = view.suites().collect();
             ours.sort_by_key(|(folder, _)| Arc::clone(folder));

@@ -49,7 +49,7 @@ pub use events::{Event, EventKind};
 pub use explain::Explanation;
 pub use failure::Failure;
 pub use flight::{Cut, Flight, FlightStatus, Head, Reader};
-pub use lookup::{Cache, Parts};
+pub use lookup::{Cache, MAX_REPOSITORIES, Parts, Settings};
 pub use pass_body::PassBody;
 pub use refresh::load_keyrings;
 pub use scrub::{DEFAULT_RATE, DamagedObject, ScrubFacts, ScrubOrder, ScrubRunning};

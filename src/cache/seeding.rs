@@ -25,8 +25,8 @@ const PATIENCE: Duration = Duration::from_mins(10);
 impl Cache {
     /// The configured repository of this name.
     #[must_use]
-    pub fn repository_named(&self, name: &str) -> Option<&Arc<Repository>> {
-        self.0.parts.repositories.by_name(name)
+    pub fn repository_named(&self, name: &str) -> Option<Arc<Repository>> {
+        self.0.repositories().by_name(name).cloned()
     }
 
     /// Who owns what runs in the background.

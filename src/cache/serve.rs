@@ -191,7 +191,7 @@ impl Cache {
         if self.mirrors(repository.index).all_resting(Instant::now()) {
             return (Freshness::Unchecked("every upstream failed a moment ago".into()), Outcome::Stale);
         }
-        match self.refresh(repository, folder, self.0.parts.patience).await {
+        match self.refresh(repository, folder, self.0.settings().patience).await {
             Refreshed::Done => (Freshness::Checked, Outcome::Revalidated),
             Refreshed::Failed(why) => (Freshness::Unchecked(why.to_string().into()), Outcome::Stale),
             Refreshed::Impatient => {
@@ -413,7 +413,7 @@ impl Cache {
         kept: Option<Arc<Entry>>,
     ) -> Answer {
         let outcome = if joined { Outcome::Joined } else { Outcome::Miss };
-        let limit = if kept.is_some() { self.0.parts.patience } else { PATIENCE };
+        let limit = if kept.is_some() { self.0.settings().patience } else { PATIENCE };
         // Who joins late does not wait as long again for an upstream that is already known to be slow.
         let patience = if kept.is_some() { limit.saturating_sub(flight.started.elapsed()) } else { limit };
         match flight.landing(patience).await {

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, watch};
 
@@ -33,7 +34,8 @@ pub struct Planner(Arc<Inner>);
 
 struct Inner {
     cache: Cache,
-    seeds: Vec<Arc<Config>>,
+    /// Replaced as a whole when the configuration is read again.
+    seeds: ArcSwap<Vec<Arc<Config>>>,
     governor: Governor,
     turn: Semaphore,
     /// Held for single operations only.
@@ -122,21 +124,29 @@ impl Planner {
     /// For configured seeds, which will use the line as `governor` lets them.
     #[must_use]
     pub fn new(cache: Cache, seeds: Vec<Config>, governor: Governor) -> Self {
-        let seeds = seeds.into_iter().map(Arc::new).collect();
+        let seeds = ArcSwap::from_pointee(seeds.into_iter().map(Arc::new).collect());
         Self(Arc::new(Inner { cache, seeds, governor, turn: Semaphore::new(1), jobs: Mutex::default() }))
+    }
+
+    /// Plans these seeds from now on. A plan that is being made is finished as it was asked for.
+    pub fn set_seeds(&self, seeds: Vec<Config>) {
+        let seeds: Vec<_> = seeds.into_iter().map(Arc::new).collect();
+        self.0.seeds.store(Arc::new(seeds));
+        // A plan that is under way may be one of a seed that is another now: who asks next gets a new one.
+        self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Every seed.
     #[must_use]
     pub fn seeds(&self) -> Vec<SeedFacts> {
-        self.0.seeds.iter().map(|config| self.facts(config)).collect()
+        self.0.seeds.load().iter().map(|config| self.facts(config)).collect()
     }
 
     fn facts(&self, config: &Config) -> SeedFacts {
         let repository = self.0.cache.repository_named(&config.repo);
         let generation = |suite: &String| {
             let folder = folder(suite).ok()?;
-            Some(self.0.cache.current_generation(repository?, &folder)?.row.id)
+            Some(self.0.cache.current_generation(repository.as_deref()?, &folder)?.row.id)
         };
         let suite = |suite: &String| SeedSuite { suite: suite.clone(), generation: generation(suite) };
         SeedFacts {
@@ -162,9 +172,10 @@ impl Planner {
         fetch: bool,
         patience: Duration,
     ) -> Result<Option<Arc<Plan>>, PlanError> {
-        let config = self.0.seeds.iter().find(|config| *config.name == *name);
+        let seeds = self.0.seeds.load_full();
+        let config = seeds.iter().find(|config| *config.name == *name);
         let Some(config) = config else {
-            let known: Vec<_> = self.0.seeds.iter().map(|config| &*config.name).collect();
+            let known: Vec<_> = seeds.iter().map(|config| &*config.name).collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             return Err(PlanError::Unknown(name.to_owned(), known));
         };
@@ -201,7 +212,7 @@ impl Planner {
     async fn make(&self, config: Arc<Config>, fetch: bool) -> Result<Plan, PlanError> {
         let _turn = self.0.turn.acquire().await.map_err(|_| PlanError::Stopping)?;
         let cache = &self.0.cache;
-        let Some(repository) = cache.repository_named(&config.repo).cloned() else {
+        let Some(repository) = cache.repository_named(&config.repo) else {
             return Err(PlanError::NotHere(format!("the repository {}", config.repo)));
         };
         let mut material = Material {

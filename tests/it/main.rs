@@ -41,6 +41,7 @@ mod full_disk;
 mod hostile;
 mod outages;
 mod real_apt;
+mod reload;
 mod requests;
 mod resumes;
 mod seeds;

@@ -68,7 +68,7 @@ impl Fill {
         let mut request = Request::get(url, self.flight.urgency.clone());
         let (class, hash_known) = (self.resource.class, self.goal.checksum.is_some());
         request.headers = request::headers(base, transfer.as_ref(), self.kept.as_deref(), class, hash_known);
-        let response = match cache.parts.client.send(request).await {
+        let response = match cache.client().send(request).await {
             Ok(response) => response,
             Err(error) => return self.failed(source, &error),
         };
