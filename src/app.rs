@@ -18,7 +18,7 @@ use crate::cache::{self, Cache, FlightStatus};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::repo::Repositories;
-use crate::seed::Planner;
+use crate::seed::{self, Planner, Runner, Settings};
 use crate::server::{self, AccessLog, Explainer, Server, admin, api};
 use crate::status::{self, Status};
 use crate::store::Store;
@@ -105,8 +105,10 @@ impl App {
             .await
             .map_err(|error| anyhow::anyhow!(server::cannot_listen(admin_config, &error, "admin")))?;
         let admin_address = admin.local_addr()?;
-        let planner = Planner::new(cache.clone(), config.seeds, governor.clone());
-        let api = api::ApiState::new(cache.clone(), server.explainer(), planner, &token);
+        let (planner, runner) = seeding(&cache, &config.seeds, &governor).await?;
+        runner.resume();
+        tasks.spawn(runner.clone().tend());
+        let api = api::ApiState::new(cache.clone(), server.explainer(), planner, runner.clone(), &token);
         let facts = Facts {
             started,
             config: config.origin,
@@ -118,6 +120,7 @@ impl App {
             repositories,
             metrics: metrics.clone(),
             governor,
+            runner,
         };
         let state =
             admin::AdminState { status: Arc::new(move || facts.status()), metrics, ready: Arc::default() };
@@ -222,6 +225,7 @@ impl Engine {
             client,
             repositories: Arc::clone(&repositories),
             channels: config.channels.clone(),
+            seeds: config.seeds.iter().map(|seed| Arc::clone(&seed.name)).collect(),
             metrics: metrics.clone(),
             clock: clock.clone(),
             tasks: tasks.clone(),
@@ -240,6 +244,7 @@ pub struct Offline {
     engine: Engine,
     explainer: Explainer,
     planner: Planner,
+    runner: Runner,
     store: Store,
 }
 
@@ -259,8 +264,8 @@ impl Offline {
             &config.offices,
             engine.cache.clone(),
         );
-        let planner = Planner::new(engine.cache.clone(), config.seeds, engine.governor.clone());
-        Ok(Self { engine, explainer, planner, store })
+        let (planner, runner) = seeding(&engine.cache, &config.seeds, &engine.governor).await?;
+        Ok(Self { engine, explainer, planner, runner, store })
     }
 
     /// What is kept.
@@ -281,13 +286,32 @@ impl Offline {
         &self.planner
     }
 
+    /// What runs seeds.
+    #[must_use]
+    pub const fn runner(&self) -> &Runner {
+        &self.runner
+    }
+
     /// Ends what is under way and closes the store.
     pub async fn close(self) {
-        let Self { engine, explainer, planner, store } = self;
+        let Self { engine, explainer, planner, runner, store } = self;
         engine.tasks.shutdown(TASK_GRACE).await;
-        drop((engine, explainer, planner));
+        drop((engine, explainer, planner, runner));
         let _ = tokio::task::spawn_blocking(move || store.close()).await;
     }
+}
+
+/// What plans seeds, and what runs them.
+async fn seeding(
+    cache: &Cache,
+    seeds: &[seed::Config],
+    governor: &Governor,
+) -> anyhow::Result<(Planner, Runner)> {
+    let planner = Planner::new(cache.clone(), seeds.to_vec(), governor.clone());
+    let settings = Settings { awaited: false, keep: None };
+    let (cache, plans, governor) = (cache.clone(), planner.clone(), governor.clone());
+    let runner = tokio::task::spawn_blocking(move || Runner::new(cache, plans, governor, settings)).await?;
+    Ok((planner, runner.context("reading the journals of seeds")?))
 }
 
 /// Looks for files that the catalog does not know, now and then.
@@ -331,6 +355,7 @@ struct Facts {
     repositories: Arc<Repositories>,
     metrics: Metrics,
     governor: Governor,
+    runner: Runner,
 }
 
 impl Facts {
@@ -382,6 +407,7 @@ impl Facts {
             wan: wan_status(self.governor.usage()),
             repos,
             suites: self.cache.suites(),
+            seeds: self.runner.seeds(),
             totals,
         }
     }

@@ -108,6 +108,11 @@ impl Cache {
         self.0.events.since(since)
     }
 
+    /// Notes what happened to a seed.
+    pub fn tell_of_seed(&self, kind: EventKind, repo: &Arc<str>, seed: &str, text: &str) {
+        self.tell(kind, repo, seed, text);
+    }
+
     pub(super) fn tell(&self, kind: EventKind, repo: &Arc<str>, subject: &str, text: &str) {
         self.0.events.tell(self.0.parts.clock.unix(), kind, repo, subject, text);
     }

@@ -60,6 +60,8 @@ pub struct Parts {
     pub repositories: Arc<Repositories>,
     /// The channels beside `live`.
     pub channels: Vec<ChannelConfig>,
+    /// The names of the seeds: what those hold that are not configured any more is let go.
+    pub seeds: Vec<Arc<str>>,
     /// What counts.
     pub metrics: Metrics,
     /// What time it is.
@@ -237,6 +239,20 @@ impl Cache {
         };
         // Whoever asks next joins it, or is told why there is none.
         let _ = self.join_or_start(resource, key, goal, None, Class::Client);
+    }
+
+    /// Gives up a flight that nobody but a seed is in; what has come of it stays for the next.
+    pub(super) fn halt(&self, key: &EntryKey) {
+        // Whoever joins makes it more urgent under the same lock.
+        let flights = self.lock_flights();
+        if let Some(flight) = flights.get(key).filter(|flight| flight.urgency.class() == Class::Seed) {
+            flight.halt();
+        }
+    }
+
+    /// Bytes of a running flight that are here.
+    pub(super) fn received(&self, key: &EntryKey) -> Option<u64> {
+        self.lock_flights().get(key).map(|flight| flight.received())
     }
 
     pub(super) fn is_flying(&self, key: &EntryKey) -> bool {

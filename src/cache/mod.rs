@@ -53,6 +53,6 @@ pub use lookup::{Cache, Parts};
 pub use pass_body::PassBody;
 pub use refresh::load_keyrings;
 pub use scrub::{DEFAULT_RATE, DamagedObject, ScrubFacts, ScrubOrder, ScrubRunning};
-pub use seeding::archive_root;
+pub use seeding::{Wanted, archive_root};
 pub use validators::Validators;
 pub use warmth::Warmth;

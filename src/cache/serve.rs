@@ -262,9 +262,16 @@ impl Cache {
         if head_only && known.index.is_none() && self.is_nowhere(resource, &key) {
             return self.direct(resource, true, "head").await;
         }
-        match self.join_or_start(resource, key, Goal::known(known), None, Class::Client) {
-            Ok((flight, joined)) => self.land(resource, head_only, &flight, joined, None).await,
-            Err(failure) => Answer::Failed(failure),
+        loop {
+            let begun = self.join_or_start(resource, key.clone(), Goal::known(known), None, Class::Client);
+            let answer = match begun {
+                Ok((flight, joined)) => self.land(resource, head_only, &flight, joined, None).await,
+                Err(failure) => Answer::Failed(failure),
+            };
+            // A seed had given it up a moment before. The next one is ours, and nobody gives that up.
+            if !matches!(answer, Answer::Failed(Failure::Halted)) {
+                return answer;
+            }
         }
     }
 
@@ -293,11 +300,15 @@ impl Cache {
             return Ok(entry);
         }
         let key = flight_key(resource, known);
-        let (flight, _) = self.join_or_start(resource, key, Goal::known(known), None, class)?;
-        match flight.ended().await {
-            End::Committed(entry) | End::Confirmed(entry) => Ok(entry),
-            End::Kept(_, failure) | End::Failed(failure) => Err(failure),
-            End::Direct(reason) => Err(Failure::Store(format!("not stored: {}", reason.as_str()).into())),
+        loop {
+            let (flight, _) = self.join_or_start(resource, key.clone(), Goal::known(known), None, class)?;
+            return match flight.ended().await {
+                End::Committed(entry) | End::Confirmed(entry) => Ok(entry),
+                // Given up before we joined it.
+                End::Failed(Failure::Halted) if class != Class::Seed => continue,
+                End::Kept(_, failure) | End::Failed(failure) => Err(failure),
+                End::Direct(reason) => Err(Failure::Store(format!("not stored: {}", reason.as_str()).into())),
+            };
         }
     }
 

@@ -132,7 +132,26 @@ impl Planner {
         self.0.seeds.iter().map(|config| self.facts(config)).collect()
     }
 
-    fn facts(&self, config: &Config) -> SeedFacts {
+    /// The seeds as they are configured.
+    pub(super) fn configs(&self) -> Vec<Arc<Config>> {
+        self.0.seeds.clone()
+    }
+
+    /// A seed as it is configured.
+    pub(super) fn config(&self, name: &str) -> Option<Arc<Config>> {
+        self.0.seeds.iter().find(|config| *config.name == *name).cloned()
+    }
+
+    /// The same, or that there is none.
+    pub(super) fn known(&self, name: &str) -> Result<Arc<Config>, PlanError> {
+        self.config(name).ok_or_else(|| {
+            let known: Vec<_> = self.0.seeds.iter().map(|config| &*config.name).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            PlanError::Unknown(name.to_owned(), known)
+        })
+    }
+
+    pub(super) fn facts(&self, config: &Config) -> SeedFacts {
         let repository = self.0.cache.repository_named(&config.repo);
         let generation = |suite: &String| {
             let folder = folder(suite).ok()?;
@@ -162,12 +181,7 @@ impl Planner {
         fetch: bool,
         patience: Duration,
     ) -> Result<Option<Arc<Plan>>, PlanError> {
-        let config = self.0.seeds.iter().find(|config| *config.name == *name);
-        let Some(config) = config else {
-            let known: Vec<_> = self.0.seeds.iter().map(|config| &*config.name).collect();
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            return Err(PlanError::Unknown(name.to_owned(), known));
-        };
+        let config = &self.known(name)?;
         let key = (Arc::clone(&config.name), fetch);
         let mut outcome = self.join(&key, config);
         let made = async { outcome.wait_for(Option::is_some).await.ok().and_then(|made| made.clone()) };
@@ -238,7 +252,7 @@ impl Planner {
 }
 
 /// The hosts that a repository's files may come from.
-fn upstream_hosts(repository: &Repository) -> Vec<Host> {
+pub(super) fn upstream_hosts(repository: &Repository) -> Vec<Host> {
     repository.config.upstreams.iter().map(|base| base.origin.host.clone()).collect()
 }
 

@@ -43,6 +43,7 @@ mod outages;
 mod real_apt;
 mod requests;
 mod resumes;
+mod seed_runs;
 mod seeds;
 mod seeing;
 mod sending;

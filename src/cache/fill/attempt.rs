@@ -200,7 +200,7 @@ impl Fill {
         let mut meta = described(&response.headers, total, &response.url);
         // A body without a date gets the date of its arrival, and keeps it over restarts.
         meta.last_modified.get_or_insert_with(|| self.unix_now());
-        match Transfer::begin(&cache.parts.store, &self.flight.key, meta).await {
+        match Transfer::begin(&cache.parts.store, &self.flight.key, meta, self.flight.class).await {
             Ok(Ok(begun)) => {
                 self.announce(&begun);
                 Ok(begun)
