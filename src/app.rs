@@ -90,6 +90,7 @@ impl App {
         cache.promote_what_has_soaked().await;
         cache.let_go_of_absent().await;
         tasks.spawn(cache.clone().tend_suites());
+        tasks.spawn(cache.clone().tend_demand());
         let admin_config = config.server.admin;
         let lines = Lines::start(std::io::stderr()).context("the access log's thread")?;
         let access_log = AccessLog { lines: lines.clone(), format: config.log.format };
@@ -253,12 +254,21 @@ impl Engine {
             channels: config.channels.clone(),
             retries: config.upstream.retries,
             patience: config.upstream.patience,
+            demand: cache::DemandConfig {
+                addresses: config.history.client_addresses,
+                offices: config.offices.iter().flat_map(office_networks).collect(),
+            },
         };
         let cache = Cache::new(parts, settings, keyrings);
         let restored = cache.clone();
         tokio::task::spawn_blocking(move || restored.restore()).await?.context("reading the suites")?;
         Ok(Self { repositories, metrics, tasks, governor, cache })
     }
+}
+
+/// The networks of an office, each with its name.
+fn office_networks(office: &server::Office) -> impl Iterator<Item = (ipnet::IpNet, Arc<str>)> {
+    office.networks.iter().map(|network| (*network, Arc::clone(&office.name)))
 }
 
 /// The store without a server, for commands that find none running.

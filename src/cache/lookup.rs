@@ -8,6 +8,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Guard};
 use quick_cache::sync::Cache as Memory;
 
+use super::demand;
 use super::entry::Entry;
 use super::events::Events;
 use super::failure::Failure;
@@ -81,6 +82,8 @@ pub struct Settings {
     pub retries: u32,
     /// How long a client waits for the first sign of upstream while a kept copy is at hand.
     pub patience: Duration,
+    /// How what desktops ask for is remembered.
+    pub demand: demand::Config,
 }
 
 /// The cache; clones are the same one.
@@ -117,6 +120,8 @@ pub(super) struct Inner {
     pub(super) rechecks: Rechecks,
     pub(super) scrubs: Scrubs,
     pub(super) events: Events,
+    /// What was asked for and is not written yet.
+    pub(super) demand: demand::Notes,
     /// Held while a channel is moved, from the catalog's change to that of what requests see.
     pub(super) moving: tokio::sync::Mutex<()>,
 }
@@ -170,6 +175,7 @@ impl Cache {
             rechecks: Rechecks::default(),
             scrubs: Scrubs::default(),
             events: Events::default(),
+            demand: demand::Notes::default(),
             moving: tokio::sync::Mutex::default(),
         }));
         for (repository, keyring) in keyrings {

@@ -143,14 +143,6 @@ impl Cache {
         let mut here = store.are_here(&known)?.into_iter();
         Ok(digests.iter().map(|digest| digest.is_some() && here.next() == Some(true)).collect())
     }
-
-    /// The paths of a repository that were asked for since a time, the latest first. Blocking.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn asked_for(&self, repository: &Repository, since: i64) -> Result<Vec<Arc<str>>, store::Error> {
-        self.0.parts.store.asked_for(repository.name(), since)
-    }
 }
 
 /// Below which folder of the repository the paths are meant that the indices of a suite list.

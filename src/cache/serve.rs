@@ -67,7 +67,10 @@ impl Cache {
                 self.note_given(resource, client, digest);
                 self.serve_head(resource, channel, digest, freshness, outcome).await
             }
-            Ok(Resolved::Known(known)) => self.serve_known(resource, channel, &known, head_only).await,
+            Ok(Resolved::Known(known)) => {
+                let client = (!head_only).then_some(client);
+                self.serve_known(resource, channel, &known, client).await
+            }
             Ok(Resolved::Unlisted) if keeps_unlisted(resource) => {
                 self.serve_open(resource, Goal::unlisted(resource), head_only).await
             }
@@ -244,16 +247,25 @@ impl Cache {
         resource: &Resource,
         channel: &Channel,
         known: &Known,
-        head_only: bool,
+        // Who asks for the body; nobody where only the head is wanted.
+        client: Option<IpAddr>,
     ) -> Answer {
+        let head_only = client.is_none();
         match self.find_known(resource, channel, known).await {
             Ok(Some(entry)) => {
                 self.note_use(resource, known);
                 self.learn(&resource.repository, known, entry.meta.digest).await;
-                return self.hit(entry, Freshness::Fresh, Outcome::Hit);
+                let answer = self.hit(Arc::clone(&entry), Freshness::Fresh, Outcome::Hit);
+                if let Some(client) = client {
+                    self.note_demand(resource, known, client, Some(&entry));
+                }
+                return answer;
             }
             Ok(None) => {}
             Err(failure) => return Answer::Failed(failure),
+        }
+        if let Some(client) = client {
+            self.note_demand(resource, known, client, None);
         }
         let key = flight_key(resource, known);
         if let Some(failure) = self.recently_missing(&key) {

@@ -16,14 +16,10 @@ use super::config::Config;
 use super::gather::folder;
 use super::obtain::{Shelved, read_list, take_suite};
 use super::plan::Plan;
-use super::select;
 use crate::cache::{Cache, Failure};
 use crate::repo::Repository;
 use crate::safe_url::Host;
 use crate::wan::Governor;
-
-/// How long what desktops asked for counts as learned, in seconds.
-const LEARNED: i64 = 60 * 24 * 3600;
 
 /// How long a finished plan waits for whoever asked for it.
 const KEPT: Duration = Duration::from_mins(5);
@@ -226,6 +222,9 @@ impl Planner {
             let taken = take_suite(cache, &repository, suite, fetch, &mut material).await?;
             material.suites.push(taken);
         }
+        if config.packages.learned {
+            cache.settle_demand().await;
+        }
         let (cache, governor) = (cache.clone(), self.0.governor.clone());
         tokio::task::spawn_blocking(move || {
             if let Some(file) = &config.packages.selections {
@@ -233,9 +232,8 @@ impl Planner {
             }
             let assembly = |error: &dyn std::fmt::Display| PlanError::Assembly(error.to_string().into());
             if config.packages.learned {
-                let since = cache.unix_now() - LEARNED;
-                let asked = cache.asked_for(&repository, since).map_err(|error| assembly(&error))?;
-                material.learned = asked.iter().filter_map(|path| select::of_path(path)).collect();
+                let asked = cache.demand(&repository).map_err(|error| assembly(&error))?;
+                material.learned = asked.into_iter().map(|one| one.package).collect();
             }
             let store = Shelved { cache: &cache, repository: &repository };
             let mut plan = assemble(&material, &store).map_err(|error: AssemblyError| assembly(&error))?;

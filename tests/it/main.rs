@@ -39,6 +39,7 @@ mod fragments;
 mod freshness;
 mod full_disk;
 mod hostile;
+mod learning;
 mod outages;
 mod real_apt;
 mod reload;
