@@ -18,6 +18,7 @@ mod error;
 mod explain;
 mod handler;
 mod io;
+mod multipart;
 mod page;
 mod part;
 mod respond;
