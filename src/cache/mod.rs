@@ -24,6 +24,7 @@ mod entry;
 mod events;
 mod explain;
 mod failure;
+mod files;
 mod fill;
 mod flight;
 mod given;

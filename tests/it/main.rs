@@ -34,6 +34,7 @@ mod crash;
 mod damage;
 mod directs;
 mod eviction;
+mod files;
 mod flights;
 mod fragments;
 mod freshness;

@@ -189,7 +189,7 @@ impl Fill {
         if !response.delimited && self.goal.checksum.is_none() {
             return Err(End::Direct(NotStored::NoEnd));
         }
-        if self.resource.class == PathClass::Other {
+        if self.resource.class == PathClass::Other && self.goal.checksum.is_none() {
             policy::rules(&response.headers, asked).map_err(End::Direct)?;
         }
         match cache.parts.store.make_room(total.unwrap_or(0)).await {

@@ -15,6 +15,7 @@ use crate::digest::Digest;
 use crate::outcome::Class;
 use crate::repo::apt::release::Release;
 use crate::repo::apt::signature::Verified;
+use crate::repo::document::Document;
 use crate::repo::{Repository, Resource};
 use crate::repo_path::RepoPath;
 use crate::store::{Check, NewGeneration};
@@ -117,7 +118,8 @@ impl Cache {
             upstream: published.upstream.as_str().into(),
             why: why.into(),
         };
-        let release = Release::parse(&text).map_err(|error| unfit(error.to_string()))?;
+        let document = Document::of(&repository.config, folder);
+        let release = document.read(&text).map_err(|error| unfit(error.to_string()))?;
         let now = self.0.parts.clock.unix();
         if let Err(objection) = judge(&release, current.and_then(|current| current.row.date), now) {
             self.0.parts.metrics.verify_failure(repository.name(), "release-date");
