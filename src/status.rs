@@ -50,6 +50,9 @@ pub struct Status {
     /// The configured seeds, and how they stand.
     #[serde(default)]
     pub seeds: Vec<SeedState>,
+    /// What keeps channels from showing what `live` shows, a sentence each.
+    #[serde(default)]
+    pub channels_wait_for: Vec<String>,
     /// What was counted since the start, all repositories together.
     pub totals: Totals,
 }
@@ -456,6 +459,7 @@ pub(crate) mod tests {
                 ],
                 traffic,
             }],
+            channels_wait_for: vec!["the channel stable waits: the seed noble-desktop has 300 MB left".to_owned()],
             seeds: vec![SeedState {
                 seed: SeedFacts {
                     seed: "noble-desktop".to_owned(),

@@ -21,9 +21,11 @@ impl Cache {
 
     async fn try_let_go_of_absent(&self) -> Result<(), store::Error> {
         let parts = &self.0.parts;
-        let repositories = parts.repositories.list().iter().map(|known| Arc::clone(known.name())).collect();
-        let channels = parts.channels.iter().map(|channel| Arc::clone(&channel.name)).collect();
-        for absent in parts.store.note_absent(repositories, channels, parts.seeds.clone()).await? {
+        let repositories = self.0.repositories();
+        let repositories = repositories.list().iter().map(|known| Arc::clone(known.name())).collect();
+        let channels = self.0.settings().channels.iter().map(|channel| Arc::clone(&channel.name)).collect();
+        let seeds = self.0.settings().seeds.clone();
+        for absent in parts.store.note_absent(repositories, channels, seeds).await? {
             let is_over = parts.clock.unix() - absent.since >= KEPT;
             if is_over {
                 match absent.kind {

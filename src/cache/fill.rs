@@ -141,7 +141,7 @@ impl Fill {
     /// Goes round the upstreams until the flight is over or hope is lost.
     async fn rounds(&self, transfer: &mut Option<Transfer>) -> Result<End, Failure> {
         let mirrors = &self.cache.0.mirrors[self.resource.repository.index];
-        let mut backoff = Backoff::new(self.cache.0.parts.retries);
+        let mut backoff = Backoff::new(self.cache.0.settings().retries);
         // Whether the file has been sought beyond the upstreams.
         let mut sought = false;
         let mut reached = transfer.as_ref().map_or(0, Transfer::written);
@@ -166,7 +166,7 @@ impl Fill {
                 }
                 let written = transfer.as_ref().map_or(0, Transfer::written);
                 if written >= reached.saturating_add(PROGRESS) {
-                    backoff.reset(self.cache.0.parts.retries);
+                    backoff.reset(self.cache.0.settings().retries);
                     reached = written;
                 }
             }

@@ -38,8 +38,8 @@ pub struct Wanted<'a> {
 impl Cache {
     /// The configured repository of this name.
     #[must_use]
-    pub fn repository_named(&self, name: &str) -> Option<&Arc<Repository>> {
-        self.0.parts.repositories.by_name(name)
+    pub fn repository_named(&self, name: &str) -> Option<Arc<Repository>> {
+        self.0.repositories().by_name(name).cloned()
     }
 
     /// Who owns what runs in the background.
@@ -260,15 +260,7 @@ impl Cache {
     /// Further tries after a first one failed, as configured.
     #[must_use]
     pub fn retries(&self) -> u32 {
-        self.0.parts.retries
-    }
-
-    /// The paths of a repository that were asked for since a time, the latest first. Blocking.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn asked_for(&self, repository: &Repository, since: i64) -> Result<Vec<Arc<str>>, store::Error> {
-        self.0.parts.store.asked_for(repository.name(), since)
+        self.0.settings().retries
     }
 }
 

@@ -39,6 +39,7 @@ pub(super) enum Command {
     Seed(Seed),
     Suite(Suite),
     Verify(Verify),
+    Reload(Reload),
     Client(Client),
     Why(Why),
     /// Print completions for a shell.
@@ -278,6 +279,24 @@ pub(super) enum SuiteCommand {
         /// The channel.
         channel: String,
     },
+}
+
+/// Have the running server read its configuration again.
+///
+/// The same as SIGHUP. What has changed holds at once, for running transfers as well where it is a limit of the
+/// line, and no transfer or answer is cut. When the file has a mistake, or an address cannot be listened on,
+/// nothing is changed. What can only change with a restart is named.
+///
+/// Exit status: 1 when nothing was changed because something is wrong.
+///
+/// Examples:
+///
+///   lumbung check --offline && lumbung reload
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Reload {
+    #[command(flatten)]
+    pub(super) asking: Asking,
 }
 
 /// Hash every stored object again.

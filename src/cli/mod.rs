@@ -10,6 +10,7 @@ mod client;
 mod engine;
 mod generate;
 mod output;
+mod reload;
 mod remote;
 mod seed;
 mod serve;
@@ -45,6 +46,7 @@ pub fn run() -> ExitCode {
         Command::Seed(seed) => seed::run(&seed),
         Command::Suite(suite) => suite::run(&suite),
         Command::Verify(verify) => verify::run(&verify),
+        Command::Reload(reload) => reload::run(&reload),
         Command::Client(client) => client::run(&client),
         Command::Why(why) => why::run(&why),
         Command::Completions { shell } => Ok(generate::completions(shell)),

@@ -13,8 +13,8 @@ use super::plan::{Plan, PlannedSuite};
 /// Files whose failure is told by name; others are only counted.
 pub const MOST_NAMED: usize = 100;
 
-/// Generations that are remembered as complete.
-const MOST_READY: usize = 256;
+/// Sets of generations that are remembered as complete.
+const MOST_READY: usize = 64;
 
 /// How a seed stands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,8 +88,8 @@ pub struct Journal {
     pub ended_at: Option<i64>,
     /// The generations that the newest plan was made from.
     pub suites: Vec<PlannedSuite>,
-    /// Generations for which everything was here at the end of a run, oldest first.
-    pub ready: Vec<PlannedSuite>,
+    /// The sets of generations for which everything was here at the end of a run, oldest first.
+    pub ready: Vec<Vec<PlannedSuite>>,
     /// How many packages the plan has.
     pub packages: u64,
     /// How many files.
@@ -138,10 +138,8 @@ impl Journal {
 
     /// Notes that everything of the newest plan is here.
     pub(super) fn is_ready_now(&mut self) {
-        for suite in &self.suites {
-            self.ready.retain(|known| known != suite);
-            self.ready.push(suite.clone());
-        }
+        self.ready.retain(|known| *known != self.suites);
+        self.ready.push(self.suites.clone());
         let surplus = self.ready.len().saturating_sub(MOST_READY);
         self.ready.drain(..surplus);
     }
@@ -167,8 +165,8 @@ mod tests {
             journal.is_ready_now();
             journal.is_ready_now();
         }
-        assert_eq!((journal.failed, journal.failures.len(), journal.ready.len()), (1000, 100, 256));
-        assert_eq!(journal.ready[255].generation, 999);
+        assert_eq!((journal.failed, journal.failures.len(), journal.ready.len()), (1000, 100, 64));
+        assert_eq!(journal.ready[63][0].generation, 999);
         assert!(serde_json::to_string(&journal).unwrap().len() < 32 * 1024);
     }
 }

@@ -32,7 +32,7 @@ pub use journal::{FailedFile, Journal, State};
 pub use offers::Offers;
 pub use plan::{Part, Plan, PlanFacts, Planned, PlannedFile, PlannedSuite, UnresolvedFacts};
 pub use planner::{PlanError, Planner, SeedFacts, SeedSuite};
-pub use runner::{RunFacts, Runner, SeedState, Settings};
+pub use runner::{RunFacts, Runner, SeedState};
 pub use universe::{
     ArchId, MAX_ARCHITECTURES, MAX_ORIGINS, OriginId, PackageId, Pin, Priority, Universe, UniverseError,
 };

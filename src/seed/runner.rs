@@ -7,7 +7,7 @@
 //! it is told not to.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -22,8 +22,9 @@ use super::plan::PlannedSuite;
 use super::planner::{PlanError, Planner, SeedFacts};
 use super::run::{Run, save};
 use super::when::When;
-use crate::cache::Cache;
+use crate::cache::{Cache, Readiness, Together};
 use crate::repo::Repository;
+use crate::status::bytes_in_words;
 use crate::store;
 use crate::wan::Governor;
 
@@ -44,20 +45,10 @@ struct Inner {
     cache: Cache,
     planner: Planner,
     governor: Governor,
-    settings: Settings,
     /// The places for transfers, by repository.
     permits: Mutex<HashMap<Arc<str>, Arc<Semaphore>>>,
     /// Held for single operations only.
     table: Mutex<Table>,
-}
-
-/// What a runner is told.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Whether seeds without hours run by themselves, too, when their suites change: a channel waits for them.
-    pub awaited: bool,
-    /// For how many seconds complete plans are held beside newer ones.
-    pub keep: Option<i64>,
 }
 
 /// By the seed's name.
@@ -105,8 +96,7 @@ impl Runner {
         cache: Cache,
         planner: Planner,
         governor: Governor,
-        settings: Settings,
-    ) -> Result<Self, store::Error> {
+        ) -> Result<Self, store::Error> {
         let mut table = Table::default();
         for (seed, text) in cache.store().seed_journals()? {
             match serde_json::from_str(&text) {
@@ -115,7 +105,9 @@ impl Runner {
             }
         }
         let (permits, table) = (Mutex::default(), Mutex::new(table));
-        Ok(Self(Arc::new(Inner { cache, planner, governor, settings, permits, table })))
+        let inner = Arc::new(Inner { cache, planner, governor, permits, table });
+        inner.cache.set_readiness(Box::new(Here(Arc::downgrade(&inner))));
+        Ok(Self(inner))
     }
 
     /// Every seed, and how it stands.
@@ -193,6 +185,7 @@ impl Runner {
         let tasks = self.0.cache.tasks().clone();
         loop {
             let next = self.0.cache.clock().now() + TEND_EVERY;
+            self.stop_unconfigured();
             for config in self.0.planner.configs() {
                 tokio::select! {
                     () = tasks.stopping() => return,
@@ -206,10 +199,20 @@ impl Runner {
         }
     }
 
+    /// Stops the runs of seeds that a new configuration does not have.
+    fn stop_unconfigured(&self) {
+        let jobs: Vec<_> = self.table().jobs.iter().map(|(name, job)| (name.clone(), job.clone())).collect();
+        for (name, job) in jobs {
+            if self.0.planner.config(&name).is_none() {
+                job.order(|orders| orders.stop = true);
+            }
+        }
+    }
+
     /// Runs a seed if its time has come, or finds out what is missing of it.
     async fn look_after(&self, config: &Arc<Config>) {
-        let is_scheduled = config.hours.is_some() || self.0.settings.awaited;
-        let Some(repository) = self.0.cache.repository_named(&config.repo).cloned() else { return };
+        let is_scheduled = config.hours.is_some() || self.0.cache.awaits_seeds();
+        let Some(repository) = self.0.cache.repository_named(&config.repo) else { return };
         if !is_scheduled || self.table().jobs.contains_key(&config.name) {
             return;
         }
@@ -258,7 +261,7 @@ impl Runner {
     }
 
     fn start(&self, config: &Arc<Config>, now: bool) -> Result<(), PlanError> {
-        let repository = self.0.cache.repository_named(&config.repo).cloned();
+        let repository = self.0.cache.repository_named(&config.repo);
         let repository =
             repository.ok_or_else(|| PlanError::NotHere(format!("the repository {}", config.repo)))?;
         let job = {
@@ -292,7 +295,7 @@ impl Runner {
             when: self.when(config),
             permits: self.permits(&repository),
             repository,
-            keep: self.0.settings.keep,
+            keep: self.0.cache.keeps_seeded_for(),
             job: Arc::clone(&job),
         };
         let over = Over { runner: self.clone(), seed: Arc::clone(&config.name), job, ended: None };
@@ -319,11 +322,12 @@ impl Runner {
         };
         let when = When::new(if journal.now { None } else { config.hours }, self.0.governor.clone());
         let repository = self.0.cache.repository_named(&config.repo);
-        let received = |checksum| self.0.cache.received_of(repository?, checksum);
+        let received = |checksum| self.0.cache.received_of(repository.as_ref()?, checksum);
         let bytes_received = in_flight.iter().filter_map(received).sum();
         let missing = journal.bytes_missing();
         let left = missing.saturating_sub(bytes_received);
         let seconds_left = repository
+            .as_ref()
             .filter(|_| journal.state.is_active() && !journal.suites.is_empty())
             .and_then(|repository| when.seconds_left(left, rate, repository, now));
         let opens_at = when.opens_at(now);
@@ -335,6 +339,13 @@ impl Runner {
             opens_at,
             journal,
         }
+    }
+
+    /// What is written of a seed, by a run that is under way or the last one.
+    fn journal(&self, name: &str) -> Journal {
+        let table = self.table();
+        let running = table.jobs.get(name).map(|job| job.progress().journal.clone());
+        running.or_else(|| table.journals.get(name).cloned()).unwrap_or_default()
     }
 
     fn when(&self, config: &Config) -> When {
@@ -350,6 +361,80 @@ impl Runner {
     fn table(&self) -> MutexGuard<'_, Table> {
         // Every change is whole after one statement, so a poisoned lock is still good.
         self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells what seeds have here, as long as anybody runs them.
+struct Here(Weak<Inner>);
+
+impl Here {
+    /// The seeds of a repository, each with the folders of its suites and what is written of it.
+    fn seeds(&self, repo: &str) -> Vec<(Arc<Config>, Vec<Arc<str>>, Journal)> {
+        let Some(inner) = self.0.upgrade() else { return Vec::new() };
+        let runner = Runner(inner);
+        let ours = runner.0.planner.configs().into_iter().filter(|config| *config.repo == *repo);
+        let with_journal = ours.map(|config| {
+            let folders = config.suites.iter().filter_map(|suite| Some(folder(suite).ok()?.shared()));
+            let folders = folders.collect();
+            let journal = runner.journal(&config.name);
+            (config, folders, journal)
+        });
+        with_journal.collect()
+    }
+}
+
+impl Readiness for Here {
+    fn complete(&self, repo: &str) -> Vec<Together> {
+        let seeds = self.seeds(repo);
+        let set = |set: &Vec<PlannedSuite>| -> Together {
+            set.iter().map(|one| (Arc::from(one.suite.as_str()), one.generation)).collect()
+        };
+        let mut sets: Vec<Together> =
+            seeds.iter().flat_map(|(_, _, journal)| journal.ready.iter().map(set)).collect();
+        sets.sort_by_key(|set| std::cmp::Reverse(set.iter().map(|(_, id)| *id).max()));
+        sets.retain(|set| {
+            let agrees = |known: &Vec<PlannedSuite>| {
+                set.iter().all(|(folder, id)| {
+                    known.iter().all(|one| *one.suite != **folder || one.generation == *id)
+                })
+            };
+            seeds.iter().all(|(_, folders, journal)| {
+                let shares = set.iter().any(|(folder, _)| folders.contains(folder));
+                !shares || journal.ready.iter().any(agrees)
+            })
+        });
+        sets
+    }
+
+    fn is_covered(&self, repo: &str, suite: &str) -> bool {
+        self.seeds(repo).iter().any(|(_, folders, _)| folders.iter().any(|folder| **folder == *suite))
+    }
+
+    fn missing(&self, repo: &str, generations: &Together) -> Vec<String> {
+        let mut sentences = Vec::new();
+        for (config, folders, journal) in self.seeds(repo) {
+            let wanted = folders.iter().map(|folder| {
+                let found = generations.iter().find(|(known, _)| known == folder);
+                found.map(|(folder, id)| PlannedSuite { suite: folder.to_string(), generation: *id })
+            });
+            let Some(wanted) = wanted.collect::<Option<Vec<_>>>() else {
+                sentences.push(format!("a suite of the seed {} is not here", config.name));
+                continue;
+            };
+            if journal.ready.contains(&wanted) {
+                continue;
+            }
+            let numbers: Vec<_> =
+                wanted.iter().map(|one| format!("{} of {}", one.generation, one.suite)).collect();
+            let numbers = numbers.join(", ");
+            sentences.push(if journal.suites == wanted {
+                let left = bytes_in_words(journal.bytes_missing());
+                format!("the seed {} has {left} left for generation {numbers}", config.name)
+            } else {
+                format!("the seed {} was not run for generation {numbers}", config.name)
+            });
+        }
+        sentences
     }
 }
 

@@ -1,10 +1,12 @@
-//! The administrators' API for suites, channels and the store, below `/api/v1/`.
+//! The administrators' API for suites, channels, seeds, the store and the configuration, below `/api/v1/`.
 //!
 //! Looking needs nothing; changing needs `Authorization: Bearer` with the token of the store. Whoever shows
 //! wrong tokens is turned away for a while, so that the log is not filled and nothing can be guessed.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -36,6 +38,26 @@ const LOCKED_FOR: Duration = Duration::from_mins(1);
 /// Addresses remembered for their wrong tokens.
 const REMEMBERED: usize = 256;
 
+/// Has the configuration read again. Dropping the future does not stop that.
+pub type Reload =
+    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Reloaded, NotReloaded>> + Send>> + Send + Sync>;
+
+/// What came of reading the configuration again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// The file.
+    pub config: String,
+    /// The sections that have changed, and hold now.
+    pub changed: Vec<String>,
+    /// The keys that have changed, and hold after a restart only.
+    pub needs_restart: Vec<String>,
+}
+
+/// Why nothing has changed, in words: one mistake a line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NotReloaded(pub String);
+
 /// What the API works on.
 #[derive(Clone)]
 pub struct ApiState {
@@ -43,15 +65,22 @@ pub struct ApiState {
     explainer: Explainer,
     planner: Planner,
     runner: Runner,
+    reload: Reload,
     guard: Arc<TokenGuard>,
 }
 
 impl ApiState {
     /// For a cache, with the token that changes need.
     #[must_use]
-    pub fn new(cache: Cache, explainer: Explainer, planner: Planner, runner: Runner, token: &str) -> Self {
+    pub fn new(
+        cache: Cache,
+        explainer: Explainer,
+        (planner, runner): (Planner, Runner),
+        reload: Reload,
+        token: &str,
+    ) -> Self {
         let guard = TokenGuard { token: Digest::of(token.as_bytes()), wrong: Mutex::default() };
-        Self { cache, explainer, planner, runner, guard: Arc::new(guard) }
+        Self { cache, explainer, planner, runner, reload, guard: Arc::new(guard) }
     }
 }
 
@@ -76,7 +105,15 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/v1/suites/refresh", post(refresh).route_layer(guard()))
         .route("/api/v1/channels/{name}/promote", post(promote).route_layer(guard()))
         .route("/api/v1/channels/{name}/rollback", post(roll_back).route_layer(guard()))
+        .route("/api/v1/reload", post(reload).route_layer(guard()))
         .with_state(state)
+}
+
+async fn reload(State(state): State<ApiState>) -> Response<Body> {
+    match (state.reload)().await {
+        Ok(reloaded) => json(&reloaded),
+        Err(why) => problem(StatusCode::UNPROCESSABLE_ENTITY, &format!("Nothing has changed:\n{why}")),
+    }
 }
 
 async fn suites(State(state): State<ApiState>) -> Response<Body> {
@@ -271,7 +308,7 @@ fn moved(result: Result<crate::suite::Moved, NotMoved>) -> Response<Body> {
         Err(error @ (NotMoved::Unknown { .. } | NotMoved::NoGeneration(_))) => {
             problem(StatusCode::NOT_FOUND, &sentence(&error))
         }
-        Err(error @ NotMoved::NoPast(_)) => problem(StatusCode::CONFLICT, &sentence(&error)),
+        Err(error @ (NotMoved::NoPast(_) | NotMoved::NotReady(..))) => problem(StatusCode::CONFLICT, &sentence(&error)),
         Err(error @ NotMoved::Store(_)) => failed(&error),
     }
 }

@@ -165,7 +165,8 @@ impl Status {
             ]
         }));
         writeln!(f)?;
-        write_table(f, &rows)
+        write_table(f, &rows)?;
+        self.channels_wait_for.iter().try_for_each(|waits| writeln!(f, "{waits}"))
     }
 
     fn write_flights(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -44,6 +44,7 @@ mod catalog;
 mod change;
 mod check;
 mod config;
+mod demand;
 mod disk;
 mod entry;
 mod error;
@@ -86,6 +87,7 @@ pub use absent::{Absent, AbsentKind};
 pub use blob::Examined;
 pub use check::Check;
 pub use config::Config;
+pub use demand::{Asked, Demanded, UseSet, Uses, day};
 pub use entry::{Blob, BlobReader, EntryKey, EntryMeta, PartialMeta};
 pub use error::Error;
 pub use generation::{Generation, NewGeneration};
@@ -120,7 +122,6 @@ struct Inner {
     handle: Handle,
     queue: Arc<Semaphore>,
     token: String,
-    recheck: Duration,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -164,7 +165,6 @@ impl Store {
                 handle,
                 queue: Arc::new(Semaphore::new(QUEUE)),
                 token,
-                recheck: config.recheck,
                 thread: Mutex::new(Some(thread)),
             }),
         })
@@ -179,7 +179,13 @@ impl Store {
     /// How long an object may be served before it is hashed again.
     #[must_use]
     pub fn recheck(&self) -> Duration {
-        self.inner.recheck
+        self.shared().limits().recheck
+    }
+
+    /// Keeps to other limits from now on. What is over them goes soon. The path is not changed.
+    pub fn keep_to(&self, config: &Config) {
+        self.shared().keep_to(config);
+        self.inner.handle.tell(Command::Tidy);
     }
 
     /// Finishes what was asked for, notes the last touches, ends the writer thread and gives the lock
@@ -307,7 +313,7 @@ impl Store {
         if expected != found {
             return Err(Error::WrongDigest { expected, found });
         }
-        match self.shared().limit {
+        match self.shared().limits().max_size {
             Some(limit) if size > limit => Err(Error::TooLarge { size, limit }),
             _ => Ok(()),
         }
@@ -358,7 +364,7 @@ impl Store {
     /// # Errors
     /// When the catalog cannot be written or the file system says nothing of its free space.
     pub async fn make_room(&self, bytes: u64) -> Result<bool, Error> {
-        if self.shared().limit.is_some_and(|limit| bytes > limit) {
+        if self.shared().limits().max_size.is_some_and(|limit| bytes > limit) {
             return Ok(false);
         }
         if self.shared().shortage(bytes)?.bytes() == 0 {

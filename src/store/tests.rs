@@ -3,6 +3,7 @@
 mod absent;
 mod crash;
 mod damage;
+mod demand;
 mod eviction;
 mod faults;
 mod generations;

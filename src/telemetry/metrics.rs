@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
@@ -50,8 +51,12 @@ pub struct Metrics(Arc<Inner>);
 
 struct Inner {
     registry: Registry,
-    repos: HashMap<Arc<str>, Repo>,
-    elsewhere: Repo,
+    /// Replaced as a whole when repositories come.
+    repos: ArcSwap<HashMap<Arc<str>, Arc<Repo>>>,
+    elsewhere: Arc<Repo>,
+    requests: Family<Labels<2>, Counter>,
+    served: Family<Labels<2>, Counter>,
+    fetched: Family<Labels<2>, Counter>,
     seconds: [Durations; OUTCOMES.len()],
     upstream_errors: Family<Labels<2>, Counter>,
     verify_failures: Family<Labels<2>, Counter>,
@@ -107,7 +112,7 @@ impl Metrics {
             Unit::Bytes,
             fetched.clone(),
         );
-        let repo = |name: &str| Repo::new(name, &requests, &served, &fetched);
+        let repo = |name: &str| Arc::new(Repo::new(name, &requests, &served, &fetched));
         let elsewhere = repo(ELSEWHERE);
         let repos: HashMap<_, _> =
             repos.iter().map(|name| (Arc::from(name.as_ref()), repo(name.as_ref()))).collect();
@@ -155,8 +160,11 @@ impl Metrics {
         let scraped = Scraped::new(&mut registry);
         Self(Arc::new(Inner {
             registry,
-            repos,
+            repos: ArcSwap::from_pointee(repos),
             elsewhere,
+            requests,
+            served,
+            fetched,
             seconds,
             upstream_errors,
             verify_failures,
@@ -279,8 +287,22 @@ impl Metrics {
         Ok(page)
     }
 
-    fn repo(&self, name: &str) -> &Repo {
-        self.0.repos.get(name).unwrap_or(&self.0.elsewhere)
+    /// Adds rows for repositories that have none yet. Those of repositories that are gone stay.
+    pub fn add<S: AsRef<str>>(&self, repos: &[S]) {
+        let Inner { requests, served, fetched, .. } = &*self.0;
+        self.0.repos.rcu(|known| {
+            let mut known = HashMap::clone(known);
+            for name in repos.iter().map(AsRef::as_ref).filter(|name| *name != ELSEWHERE) {
+                let row = || Arc::new(Repo::new(name, requests, served, fetched));
+                known.entry(Arc::from(name)).or_insert_with(row);
+            }
+            known
+        });
+    }
+
+    fn repo(&self, name: &str) -> Arc<Repo> {
+        let repos = self.0.repos.load();
+        Arc::clone(repos.get(name).unwrap_or(&self.0.elsewhere))
     }
 
     fn label(&self, name: &str) -> Arc<str> {
@@ -290,7 +312,7 @@ impl Metrics {
 
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Metrics").field("repos", &self.0.repos.keys()).finish_non_exhaustive()
+        f.debug_struct("Metrics").field("repos", &self.0.repos.load().keys()).finish_non_exhaustive()
     }
 }
 

@@ -68,7 +68,7 @@ impl Fill {
         let mut request = Request::get(url, self.flight.urgency.clone());
         let (class, hash_known) = (self.resource.class, self.goal.checksum.is_some());
         request.headers = request::headers(base, transfer.as_ref(), self.kept.as_deref(), class, hash_known);
-        let response = match cache.parts.client.send(request).await {
+        let response = match cache.client().send(request).await {
             Ok(response) => response,
             Err(error) => return self.failed(source, &error),
         };
@@ -189,7 +189,7 @@ impl Fill {
         if !response.delimited && self.goal.checksum.is_none() {
             return Err(End::Direct(NotStored::NoEnd));
         }
-        if self.resource.class == PathClass::Other {
+        if self.resource.class == PathClass::Other && self.goal.checksum.is_none() {
             policy::rules(&response.headers, asked).map_err(End::Direct)?;
         }
         match cache.parts.store.make_room(total.unwrap_or(0)).await {
