@@ -258,15 +258,20 @@ impl Engine {
             seeds: config.seeds.iter().map(|seed| Arc::clone(&seed.name)).collect(),
             retries: config.upstream.retries,
             patience: config.upstream.patience,
-            demand: cache::DemandConfig {
-                addresses: config.history.client_addresses,
-                offices: config.offices.iter().flat_map(office_networks).collect(),
-            },
+            demand: demand_of(config),
         };
         let cache = Cache::new(parts, settings, keyrings);
         let restored = cache.clone();
         tokio::task::spawn_blocking(move || restored.restore()).await?.context("reading the suites")?;
         Ok(Self { repositories, metrics, tasks, governor, cache })
+    }
+}
+
+/// How what desktops ask for is remembered.
+fn demand_of(config: &Config) -> cache::DemandConfig {
+    cache::DemandConfig {
+        addresses: config.history.client_addresses,
+        offices: config.offices.iter().flat_map(office_networks).collect(),
     }
 }
 
