@@ -23,7 +23,7 @@ use crate::cache::{self, Cache, FlightStatus};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::repo::Repositories;
-use crate::seed::Planner;
+use crate::seed::{self, Planner, Runner};
 use crate::server::{self, AccessLog, Control, Explainer, Server, admin, api};
 use crate::status::{self, Status};
 use crate::store::Store;
@@ -90,6 +90,7 @@ impl App {
         cache.promote_what_has_soaked().await;
         cache.let_go_of_absent().await;
         tasks.spawn(cache.clone().tend_suites());
+        tasks.spawn(cache.clone().tend_demand());
         let admin_config = config.server.admin;
         let lines = Lines::start(std::io::stderr()).context("the access log's thread")?;
         let access_log = AccessLog { lines: lines.clone(), format: config.log.format };
@@ -112,7 +113,9 @@ impl App {
         let admin =
             BoundAdmin::bind(admin_config).await.map_err(|error| anyhow::anyhow!(error.to_string()))?;
         let admin_door = Arc::new(AdminDoor::new(tasks.clone(), &admin));
-        let planner = Planner::new(cache.clone(), config.seeds.clone(), governor.clone());
+        let (planner, runner) = seeding(&cache, &config.seeds, &governor).await?;
+        runner.resume();
+        tasks.spawn(runner.clone().tend());
         let facts = Facts {
             started,
             config: config.origin.clone(),
@@ -123,6 +126,7 @@ impl App {
             cache: cache.clone(),
             metrics: metrics.clone(),
             governor: governor.clone(),
+            runner: runner.clone(),
         };
         let reloader = Reloader::new(reload::Inner {
             source: std::sync::Mutex::default(),
@@ -136,7 +140,7 @@ impl App {
             admin: Arc::clone(&admin_door),
             lines: lines.clone(),
         });
-        let api = api::ApiState::new(cache, server.explainer(), planner, reloader.for_api(), &token);
+        let api = api::ApiState::new(cache, server.explainer(), (planner, runner), reloader.for_api(), &token);
         let state =
             admin::AdminState { status: Arc::new(move || facts.status()), metrics, ready: Arc::default() };
         Ok(Self { server, admin, admin_door, reloader, state, api, store, tasks, lines })
@@ -251,8 +255,10 @@ impl Engine {
             client,
             repositories: Arc::clone(&repositories),
             channels: config.channels.clone(),
+            seeds: config.seeds.iter().map(|seed| Arc::clone(&seed.name)).collect(),
             retries: config.upstream.retries,
             patience: config.upstream.patience,
+            demand: demand_of(config),
         };
         let cache = Cache::new(parts, settings, keyrings);
         let restored = cache.clone();
@@ -261,11 +267,25 @@ impl Engine {
     }
 }
 
+/// How what desktops ask for is remembered.
+fn demand_of(config: &Config) -> cache::DemandConfig {
+    cache::DemandConfig {
+        addresses: config.history.client_addresses,
+        offices: config.offices.iter().flat_map(office_networks).collect(),
+    }
+}
+
+/// The networks of an office, each with its name.
+fn office_networks(office: &server::Office) -> impl Iterator<Item = (ipnet::IpNet, Arc<str>)> {
+    office.networks.iter().map(|network| (*network, Arc::clone(&office.name)))
+}
+
 /// The store without a server, for commands that find none running.
 pub struct Offline {
     engine: Engine,
     explainer: Explainer,
     planner: Planner,
+    runner: Runner,
     store: Store,
 }
 
@@ -285,8 +305,8 @@ impl Offline {
             &config.offices,
             engine.cache.clone(),
         );
-        let planner = Planner::new(engine.cache.clone(), config.seeds, engine.governor.clone());
-        Ok(Self { engine, explainer, planner, store })
+        let (planner, runner) = seeding(&engine.cache, &config.seeds, &engine.governor).await?;
+        Ok(Self { engine, explainer, planner, runner, store })
     }
 
     /// What is kept.
@@ -307,13 +327,31 @@ impl Offline {
         &self.planner
     }
 
+    /// What runs seeds.
+    #[must_use]
+    pub const fn runner(&self) -> &Runner {
+        &self.runner
+    }
+
     /// Ends what is under way and closes the store.
     pub async fn close(self) {
-        let Self { engine, explainer, planner, store } = self;
+        let Self { engine, explainer, planner, runner, store } = self;
         engine.tasks.shutdown(TASK_GRACE).await;
-        drop((engine, explainer, planner));
+        drop((engine, explainer, planner, runner));
         let _ = tokio::task::spawn_blocking(move || store.close()).await;
     }
+}
+
+/// What plans seeds, and what runs them.
+async fn seeding(
+    cache: &Cache,
+    seeds: &[seed::Config],
+    governor: &Governor,
+) -> anyhow::Result<(Planner, Runner)> {
+    let planner = Planner::new(cache.clone(), seeds.to_vec(), governor.clone());
+    let (cache, plans, governor) = (cache.clone(), planner.clone(), governor.clone());
+    let runner = tokio::task::spawn_blocking(move || Runner::new(cache, plans, governor)).await?;
+    Ok((planner, runner.context("reading the journals of seeds")?))
 }
 
 /// Looks for files that the catalog does not know, now and then.
@@ -356,6 +394,7 @@ struct Facts {
     cache: Cache,
     metrics: Metrics,
     governor: Governor,
+    runner: Runner,
 }
 
 impl Facts {
@@ -408,6 +447,8 @@ impl Facts {
             wan: wan_status(self.governor.usage()),
             repos,
             suites: self.cache.suites(),
+            seeds: self.runner.seeds(),
+            channels_wait_for: self.cache.channels_wait_for(),
             totals,
         }
     }

@@ -226,6 +226,7 @@ impl Reloader {
             channels: next.channels.clone(),
             retries: next.upstream.retries,
             patience: next.upstream.patience,
+            demand: super::demand_of(next),
         };
         // First what may still fail.
         let (cache, listed) = (inner.cache.clone(), Arc::clone(&repositories));

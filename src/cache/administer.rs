@@ -98,6 +98,7 @@ impl Cache {
                 name: config.name.to_string(),
                 after_seconds: config.after.map(|after| after.as_secs()),
                 rolled_back_at: rollbacks.get(&config.name).copied(),
+                waits_for: self.waits_for(config),
                 suites: shown.collect(),
             }
         });
@@ -108,6 +109,11 @@ impl Cache {
     #[must_use]
     pub fn events(&self, since: u64) -> Vec<Event> {
         self.0.events.since(since)
+    }
+
+    /// Notes what happened to a seed.
+    pub fn tell_of_seed(&self, kind: EventKind, repo: &Arc<str>, seed: &str, text: &str) {
+        self.tell(kind, repo, seed, text);
     }
 
     pub(super) fn tell(&self, kind: EventKind, repo: &Arc<str>, subject: &str, text: &str) {

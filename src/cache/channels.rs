@@ -35,6 +35,9 @@ pub enum NotMoved {
         "the channel {0} has nothing to go back to: it has not been moved since it first pointed anywhere"
     )]
     NoPast(String),
+    /// It waits for seeds.
+    #[error("the channel {0} shows only what its seeds have here (ready_before_promote): {1}")]
+    NotReady(String, String),
     /// The catalog.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -47,7 +50,8 @@ impl Cache {
     /// # Errors
     /// [`NotMoved`]; nothing has changed then.
     pub async fn promote(&self, channel: &str, to: Option<i64>) -> Result<Moved, NotMoved> {
-        let name = self.channel(channel)?.name;
+        let config = self.channel(channel)?;
+        let name = Arc::clone(&config.name);
         let _moving = self.0.moving.lock().await;
         let mut pins = Vec::new();
         for (repository, suite) in self.every_suite() {
@@ -60,6 +64,7 @@ impl Cache {
         if let (Some(id), true) = (to, pins.is_empty()) {
             return Err(NotMoved::NoGeneration(id));
         }
+        self.check_ready(&config, &pins)?;
         self.point(&name, pins, EventKind::Promoted).await
     }
 
@@ -98,9 +103,32 @@ impl Cache {
         let mut pins = Vec::new();
         for (repository, suite) in self.every_suite() {
             let view = self.0.suites.view(repository.index);
-            let now = view.pinned(&channel.name, &suite.current.row.suite).map(|pinned| pinned.generation);
-            if let Some(next) = ripest(&suite, ripe, now, rolled_back_at) {
-                pins.push(self.pin(&channel.name, &repository, next));
+            let folder = &suite.current.row.suite;
+            let now = view.pinned(&channel.name, folder).map(|pinned| pinned.generation);
+            let next = if self.is_awaited(channel, &repository, folder) {
+                // Until its seeds have something, it stays with the oldest that there is.
+                kept(&suite).last().filter(|_| now.is_none())
+            } else {
+                ripest(&suite, ripe, now, rolled_back_at)
+            };
+            pins.extend(next.map(|next| self.pin(&channel.name, &repository, next)));
+        }
+        if channel.ready_before_promote {
+            let may = |_: &Suite, next: &Generation, now: Option<i64>| match now {
+                None => true,
+                Some(now) => {
+                    let row = &next.row;
+                    row.id > now
+                        && row.created_at <= ripe
+                        && rolled_back_at.is_none_or(|at| row.created_at > at)
+                }
+            };
+            for repository in self.0.repositories().list() {
+                for next in self.newest_complete(channel, repository, may) {
+                    let pin = self.pin(&channel.name, repository, &next);
+                    pins.retain(|other| other.repo != pin.repo || other.suite != pin.suite);
+                    pins.push(pin);
+                }
             }
         }
         if !pins.is_empty() {

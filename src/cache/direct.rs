@@ -58,7 +58,7 @@ impl Cache {
         match view.resolve(resource, &Channel::Live, None) {
             Resolution::Known(known) => Some(
                 digest_of(&known.expected)
-                    .map(|digest| (digest, Some(known.expected.size)))
+                    .map(|digest| (digest, known.expected.size()))
                     .ok_or_else(|| Failure::Store("there is no room to check it".into())),
             ),
             _ => resource.class.expected().map(|digest| Ok((digest, None))),

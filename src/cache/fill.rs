@@ -6,7 +6,7 @@
 //! round helps does it end with the kept copy, or with the failure. What an index lists and some upstream
 //! has no more is sought elsewhere, too: see [`rescue`].
 //!
-//! Dropping the future (a shutdown) keeps the partial file, which a later flight resumes.
+//! Dropping the future (a shutdown, a seed whose hours end) keeps the partial file, which a later flight resumes.
 
 mod attempt;
 mod commit;
@@ -79,6 +79,11 @@ impl Fill {
                     flying.await
                 } else {
                     End::Failed(Failure::Stopping)
+                },
+                () = flight.halted() => if flight.is_complete() {
+                    flying.await
+                } else {
+                    End::Failed(Failure::Halted)
                 },
             }
         };

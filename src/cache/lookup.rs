@@ -8,6 +8,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Guard};
 use quick_cache::sync::Cache as Memory;
 
+use super::demand;
 use super::entry::Entry;
 use super::events::Events;
 use super::failure::Failure;
@@ -16,6 +17,7 @@ use super::flight::{End, Flight, FlightStatus};
 use super::goal::{Goal, Liars};
 use super::keep::ListedFiles;
 use super::policy::{self, Decision};
+use super::ready::Ready;
 use super::recheck::Rechecks;
 use super::refresh::{Building, Refreshes};
 use super::scrub::Scrubs;
@@ -77,10 +79,14 @@ pub struct Settings {
     pub repositories: Arc<Repositories>,
     /// The channels beside `live`.
     pub channels: Vec<ChannelConfig>,
+    /// The names of the seeds: what those hold that are not configured any more is let go.
+    pub seeds: Vec<Arc<str>>,
     /// Further tries after a first one failed.
     pub retries: u32,
     /// How long a client waits for the first sign of upstream while a kept copy is at hand.
     pub patience: Duration,
+    /// How what desktops ask for is remembered.
+    pub demand: demand::Config,
 }
 
 /// The cache; clones are the same one.
@@ -117,6 +123,10 @@ pub(super) struct Inner {
     pub(super) rechecks: Rechecks,
     pub(super) scrubs: Scrubs,
     pub(super) events: Events,
+    /// Who tells what seeds have here.
+    pub(super) ready: Ready,
+    /// What was asked for and is not written yet.
+    pub(super) demand: demand::Notes,
     /// Held while a channel is moved, from the catalog's change to that of what requests see.
     pub(super) moving: tokio::sync::Mutex<()>,
 }
@@ -170,6 +180,8 @@ impl Cache {
             rechecks: Rechecks::default(),
             scrubs: Scrubs::default(),
             events: Events::default(),
+            ready: Ready::default(),
+            demand: demand::Notes::default(),
             moving: tokio::sync::Mutex::default(),
         }));
         for (repository, keyring) in keyrings {
@@ -315,6 +327,20 @@ impl Cache {
         };
         // Whoever asks next joins it, or is told why there is none.
         let _ = self.join_or_start(resource, key, goal, None, Class::Client);
+    }
+
+    /// Gives up a flight that nobody but a seed is in; what has come of it stays for the next.
+    pub(super) fn halt(&self, key: &EntryKey) {
+        // Whoever joins makes it more urgent under the same lock.
+        let flights = self.lock_flights();
+        if let Some(flight) = flights.get(key).filter(|flight| flight.urgency.class() == Class::Seed) {
+            flight.halt();
+        }
+    }
+
+    /// Bytes of a running flight that are here.
+    pub(super) fn received(&self, key: &EntryKey) -> Option<u64> {
+        self.lock_flights().get(key).map(|flight| flight.received())
     }
 
     pub(super) fn is_flying(&self, key: &EntryKey) -> bool {

@@ -20,14 +20,15 @@ use super::refresh::Refreshed;
 use crate::digest::Digest;
 use crate::outcome::{Class, Outcome};
 use crate::repo::apt::checksum::Checksum;
-use crate::repo::{PathClass, Repository, Resource, Unlisted};
+use crate::repo::document::Form;
+use crate::repo::{Kind, PathClass, Repository, Resource, Unlisted};
 use crate::repo_path::RepoPath;
 use crate::store::{EntryKey, EntryMeta};
-use crate::suite::{Channel, Form, Known, Resolution, Suite};
+use crate::suite::{Channel, Known, Resolution, Suite};
 
 /// How long a client waits for the first sign of upstream while no copy is at hand. apt gives up on 30 s of silence and would ask again without
 /// having been told why; a 503 with a body before that makes it retry and shows the reason.
-const PATIENCE: Duration = Duration::from_secs(25);
+pub(super) const PATIENCE: Duration = Duration::from_secs(25);
 
 impl Cache {
     /// Answers a request of `client` for `resource` as `channel` shows it. With `head_only` a
@@ -67,7 +68,10 @@ impl Cache {
                 self.note_given(resource, client, digest);
                 self.serve_head(resource, channel, digest, freshness, outcome).await
             }
-            Ok(Resolved::Known(known)) => self.serve_known(resource, channel, &known, head_only).await,
+            Ok(Resolved::Known(known)) => {
+                let client = (!head_only).then_some(client);
+                self.serve_known(resource, channel, &known, client).await
+            }
             Ok(Resolved::Unlisted) if keeps_unlisted(resource) => {
                 self.serve_open(resource, Goal::unlisted(resource), head_only).await
             }
@@ -116,6 +120,9 @@ impl Cache {
         client: IpAddr,
     ) -> Result<Resolved, Failure> {
         let repository = &resource.repository;
+        if repository.config.kind == Kind::Files && resource.class == PathClass::Other {
+            return self.resolve_file(resource, channel).await;
+        }
         let given = self.given(resource, client);
         let look = || self.0.suites.view(repository.index).resolve(resource, channel, given);
         let mut resolution = look();
@@ -146,9 +153,8 @@ impl Cache {
             Resolution::Unlisted | Resolution::UnknownSuite(_) => Ok(Resolved::Unlisted),
             Resolution::OtherForm => self.other_form(resource, channel, given).await,
             Resolution::Head { digest } => {
-                let folder =
-                    RepoPath::from_decoded(resource.path.parent()).map_err(|_| no_such_file(repository))?;
-                if Form::of(resource.path.file_name()) == Some(Form::Signature) {
+                let (folder, form) = resource.head().ok_or_else(|| no_such_file(repository))?;
+                if form == Form::Signature {
                     // It belongs to the text that was given a moment ago.
                     return Ok(Resolved::Head { digest, freshness: Freshness::Fresh, outcome: Outcome::Hit });
                 }
@@ -218,13 +224,15 @@ impl Cache {
             (generation, suite.check.checked_at)
         };
         let view = self.0.suites.view(resource.repository.index).clone();
-        let (date, checked_at) = view.suite(resource.path.parent()).map(about).unwrap_or_default();
+        let folder = resource.head().map(|(folder, _)| folder);
+        let suite = folder.as_ref().and_then(|folder| view.suite(folder.as_str()));
+        let (date, checked_at) = suite.map(about).unwrap_or_default();
         let mut found = self.object_entry(resource, channel, digest, date).await;
         if matches!(found, Ok(None))
-            && let Ok(folder) = RepoPath::from_decoded(resource.path.parent())
+            && let Some(folder) = &folder
         {
             // The disk has lost it. A refresh fetches again what upstream still has.
-            self.refresh(&resource.repository, &folder, PATIENCE).await;
+            self.refresh(&resource.repository, folder, PATIENCE).await;
             found = self.object_entry(resource, channel, digest, date).await;
         }
         match found {
@@ -244,16 +252,25 @@ impl Cache {
         resource: &Resource,
         channel: &Channel,
         known: &Known,
-        head_only: bool,
+        // Who asks for the body; nobody where only the head is wanted.
+        client: Option<IpAddr>,
     ) -> Answer {
+        let head_only = client.is_none();
         match self.find_known(resource, channel, known).await {
             Ok(Some(entry)) => {
                 self.note_use(resource, known);
                 self.learn(&resource.repository, known, entry.meta.digest).await;
-                return self.hit(entry, Freshness::Fresh, Outcome::Hit);
+                let answer = self.hit(Arc::clone(&entry), Freshness::Fresh, Outcome::Hit);
+                if let Some(client) = client {
+                    self.note_demand(resource, known, client, Some(&entry));
+                }
+                return answer;
             }
             Ok(None) => {}
             Err(failure) => return Answer::Failed(failure),
+        }
+        if let Some(client) = client {
+            self.note_demand(resource, known, client, None);
         }
         let key = flight_key(resource, known);
         if let Some(failure) = self.recently_missing(&key) {
@@ -262,9 +279,16 @@ impl Cache {
         if head_only && known.index.is_none() && self.is_nowhere(resource, &key) {
             return self.direct(resource, true, "head").await;
         }
-        match self.join_or_start(resource, key, Goal::known(known), None, Class::Client) {
-            Ok((flight, joined)) => self.land(resource, head_only, &flight, joined, None).await,
-            Err(failure) => Answer::Failed(failure),
+        loop {
+            let begun = self.join_or_start(resource, key.clone(), Goal::known(known), None, Class::Client);
+            let answer = match begun {
+                Ok((flight, joined)) => self.land(resource, head_only, &flight, joined, None).await,
+                Err(failure) => Answer::Failed(failure),
+            };
+            // A seed had given it up a moment before. The next one is ours, and nobody gives that up.
+            if !matches!(answer, Answer::Failed(Failure::Halted)) {
+                return answer;
+            }
         }
     }
 
@@ -293,11 +317,15 @@ impl Cache {
             return Ok(entry);
         }
         let key = flight_key(resource, known);
-        let (flight, _) = self.join_or_start(resource, key, Goal::known(known), None, class)?;
-        match flight.ended().await {
-            End::Committed(entry) | End::Confirmed(entry) => Ok(entry),
-            End::Kept(_, failure) | End::Failed(failure) => Err(failure),
-            End::Direct(reason) => Err(Failure::Store(format!("not stored: {}", reason.as_str()).into())),
+        loop {
+            let (flight, _) = self.join_or_start(resource, key.clone(), Goal::known(known), None, class)?;
+            return match flight.ended().await {
+                End::Committed(entry) | End::Confirmed(entry) => Ok(entry),
+                // Given up before we joined it.
+                End::Failed(Failure::Halted) if class != Class::Seed => continue,
+                End::Kept(_, failure) | End::Failed(failure) => Err(failure),
+                End::Direct(reason) => Err(Failure::Store(format!("not stored: {}", reason.as_str()).into())),
+            };
         }
     }
 

@@ -1,5 +1,7 @@
 //! `lumbung seed`: what is to be here before anybody asks.
 
+mod run;
+
 use std::fmt::Write as _;
 
 use serde::Deserialize;
@@ -17,6 +19,9 @@ pub(super) fn run(args: &args::Seed) -> anyhow::Result<Ending> {
         match &args.command {
             args::SeedCommand::List => list(args).await,
             args::SeedCommand::Plan { name } => plan(args, name).await,
+            args::SeedCommand::Run { name, wait, now } => run::run(args, name, *wait, *now).await,
+            args::SeedCommand::Status { name } => run::status(args, name.as_deref()).await,
+            args::SeedCommand::Stop { name } => run::stop(args, name).await,
         }
     })
 }

@@ -152,25 +152,17 @@ impl Repositories {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use rstest::rstest;
 
-    use super::super::config::{Kind, Trust};
+    use super::super::config::Kind;
     use super::*;
 
     fn repository(name: &str, upstream: &str, aliases: &[&str]) -> Config {
         Config {
             name: name.into(),
-            kind: Kind::Apt,
             upstreams: vec![upstream.parse().unwrap()],
             aliases: aliases.iter().map(|alias| alias.parse().unwrap()).collect(),
-            trust: Trust::None,
-            keyrings: Vec::new(),
-            check_every: Duration::from_mins(10),
-            legacy_sha1: false,
-            rescue: Vec::new(),
-            unlisted: super::super::config::Unlisted::Pass,
+            ..Config::example(Kind::Apt)
         }
     }
 

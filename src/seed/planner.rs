@@ -16,14 +16,10 @@ use super::config::Config;
 use super::gather::folder;
 use super::obtain::{Shelved, read_list, take_suite};
 use super::plan::Plan;
-use super::select;
 use crate::cache::{Cache, Failure};
 use crate::repo::Repository;
 use crate::safe_url::Host;
 use crate::wan::Governor;
-
-/// How long what desktops asked for counts as learned, in seconds.
-const LEARNED: i64 = 60 * 24 * 3600;
 
 /// How long a finished plan waits for whoever asked for it.
 const KEPT: Duration = Duration::from_mins(5);
@@ -142,7 +138,27 @@ impl Planner {
         self.0.seeds.load().iter().map(|config| self.facts(config)).collect()
     }
 
-    fn facts(&self, config: &Config) -> SeedFacts {
+    /// The seeds as they are configured.
+    pub(super) fn configs(&self) -> Vec<Arc<Config>> {
+        self.0.seeds.load().to_vec()
+    }
+
+    /// A seed as it is configured.
+    pub(super) fn config(&self, name: &str) -> Option<Arc<Config>> {
+        self.0.seeds.load().iter().find(|config| *config.name == *name).cloned()
+    }
+
+    /// The same, or that there is none.
+    pub(super) fn known(&self, name: &str) -> Result<Arc<Config>, PlanError> {
+        self.config(name).ok_or_else(|| {
+            let seeds = self.0.seeds.load_full();
+            let known: Vec<_> = seeds.iter().map(|config| &*config.name).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            PlanError::Unknown(name.to_owned(), known)
+        })
+    }
+
+    pub(super) fn facts(&self, config: &Config) -> SeedFacts {
         let repository = self.0.cache.repository_named(&config.repo);
         let generation = |suite: &String| {
             let folder = folder(suite).ok()?;
@@ -172,13 +188,7 @@ impl Planner {
         fetch: bool,
         patience: Duration,
     ) -> Result<Option<Arc<Plan>>, PlanError> {
-        let seeds = self.0.seeds.load_full();
-        let config = seeds.iter().find(|config| *config.name == *name);
-        let Some(config) = config else {
-            let known: Vec<_> = seeds.iter().map(|config| &*config.name).collect();
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            return Err(PlanError::Unknown(name.to_owned(), known));
-        };
+        let config = &self.known(name)?;
         let key = (Arc::clone(&config.name), fetch);
         let mut outcome = self.join(&key, config);
         let made = async { outcome.wait_for(Option::is_some).await.ok().and_then(|made| made.clone()) };
@@ -226,6 +236,9 @@ impl Planner {
             let taken = take_suite(cache, &repository, suite, fetch, &mut material).await?;
             material.suites.push(taken);
         }
+        if config.packages.learned {
+            cache.settle_demand().await;
+        }
         let (cache, governor) = (cache.clone(), self.0.governor.clone());
         tokio::task::spawn_blocking(move || {
             if let Some(file) = &config.packages.selections {
@@ -233,9 +246,8 @@ impl Planner {
             }
             let assembly = |error: &dyn std::fmt::Display| PlanError::Assembly(error.to_string().into());
             if config.packages.learned {
-                let since = cache.unix_now() - LEARNED;
-                let asked = cache.asked_for(&repository, since).map_err(|error| assembly(&error))?;
-                material.learned = asked.iter().filter_map(|path| select::of_path(path)).collect();
+                let asked = cache.demand(&repository).map_err(|error| assembly(&error))?;
+                material.learned = asked.into_iter().map(|one| one.package).collect();
             }
             let store = Shelved { cache: &cache, repository: &repository };
             let mut plan = assemble(&material, &store).map_err(|error: AssemblyError| assembly(&error))?;
@@ -249,7 +261,7 @@ impl Planner {
 }
 
 /// The hosts that a repository's files may come from.
-fn upstream_hosts(repository: &Repository) -> Vec<Host> {
+pub(super) fn upstream_hosts(repository: &Repository) -> Vec<Host> {
     repository.config.upstreams.iter().map(|base| base.origin.host.clone()).collect()
 }
 

@@ -23,7 +23,7 @@ use super::admin::{answer, failed, problem};
 use super::explain::{Explainer, Unexplained};
 use crate::cache::{Cache, NotMoved, ScrubFacts, ScrubOrder, ScrubRunning};
 use crate::digest::Digest;
-use crate::seed::{PlanError, PlanFacts, Planner};
+use crate::seed::{PlanError, PlanFacts, Planner, Runner, SeedState};
 use crate::store::Usage;
 
 /// How long the answer to a refresh, or a plan, waits for upstream; below the time limit of every answer.
@@ -64,6 +64,7 @@ pub struct ApiState {
     cache: Cache,
     explainer: Explainer,
     planner: Planner,
+    runner: Runner,
     reload: Reload,
     guard: Arc<TokenGuard>,
 }
@@ -71,9 +72,15 @@ pub struct ApiState {
 impl ApiState {
     /// For a cache, with the token that changes need.
     #[must_use]
-    pub fn new(cache: Cache, explainer: Explainer, planner: Planner, reload: Reload, token: &str) -> Self {
+    pub fn new(
+        cache: Cache,
+        explainer: Explainer,
+        (planner, runner): (Planner, Runner),
+        reload: Reload,
+        token: &str,
+    ) -> Self {
         let guard = TokenGuard { token: Digest::of(token.as_bytes()), wrong: Mutex::default() };
-        Self { cache, explainer, planner, reload, guard: Arc::new(guard) }
+        Self { cache, explainer, planner, runner, reload, guard: Arc::new(guard) }
     }
 }
 
@@ -90,6 +97,9 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/v1/store", get(store))
         .route("/api/v1/store/verify", post(verify).route_layer(guard()))
         .route("/api/v1/seeds", get(seeds))
+        .route("/api/v1/seeds/{name}", get(seed))
+        .route("/api/v1/seeds/{name}/run", post(run_seed).route_layer(guard()))
+        .route("/api/v1/seeds/{name}/stop", post(stop_seed).route_layer(guard()))
         .route("/api/v1/seeds/{name}/plan", get(look_at_plan))
         .route("/api/v1/seeds/{name}/plan", post(plan).route_layer(guard()))
         .route("/api/v1/suites/refresh", post(refresh).route_layer(guard()))
@@ -189,7 +199,47 @@ async fn why(State(state): State<ApiState>, Query(Why { url, client }): Query<Wh
 }
 
 async fn seeds(State(state): State<ApiState>) -> Response<Body> {
-    json(&state.planner.seeds())
+    json(&state.runner.seeds())
+}
+
+async fn seed(State(state): State<ApiState>, Path(name): Path<String>) -> Response<Body> {
+    seed_answer(state.runner.seed(&name))
+}
+
+#[derive(Deserialize)]
+struct RunHow {
+    /// Outside the seed's hours, too.
+    #[serde(default)]
+    now: bool,
+}
+
+async fn run_seed(
+    State(state): State<ApiState>,
+    Path(name): Path<String>,
+    Query(RunHow { now }): Query<RunHow>,
+) -> Response<Body> {
+    seed_answer(state.runner.run(&name, now))
+}
+
+async fn stop_seed(State(state): State<ApiState>, Path(name): Path<String>) -> Response<Body> {
+    seed_answer(state.runner.stop(&name).await)
+}
+
+fn seed_answer(state: Result<SeedState, PlanError>) -> Response<Body> {
+    match state {
+        Ok(state) => json(&state),
+        Err(error) => unplanned(&error),
+    }
+}
+
+fn unplanned(error: &PlanError) -> Response<Body> {
+    let status = match error {
+        PlanError::Unknown(..) => StatusCode::NOT_FOUND,
+        PlanError::NotHere(_) | PlanError::Selections { .. } => StatusCode::CONFLICT,
+        PlanError::Failed { .. } | PlanError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+        PlanError::Assembly(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    problem(status, &sentence(error))
 }
 
 /// A plan from what is here.
@@ -207,15 +257,7 @@ async fn planned(state: &ApiState, name: &str, fetch: bool) -> Response<Body> {
         Ok(Some(plan)) => plan,
         // Asking again joins what is under way.
         Ok(None) => return answer(StatusCode::ACCEPTED, "application/json", "{\"state\":\"running\"}\n"),
-        Err(error) => {
-            let status = match error {
-                PlanError::Unknown(..) => StatusCode::NOT_FOUND,
-                PlanError::NotHere(_) | PlanError::Selections { .. } => StatusCode::CONFLICT,
-                PlanError::Failed { .. } | PlanError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
-                PlanError::Assembly(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            };
-            return problem(status, &sentence(&error));
-        }
+        Err(error) => return unplanned(&error),
     };
     // A plan of a whole release is tens of megabytes of JSON.
     match tokio::task::spawn_blocking(move || json(&PlanFacts::from(&*plan))).await {
@@ -266,7 +308,7 @@ fn moved(result: Result<crate::suite::Moved, NotMoved>) -> Response<Body> {
         Err(error @ (NotMoved::Unknown { .. } | NotMoved::NoGeneration(_))) => {
             problem(StatusCode::NOT_FOUND, &sentence(&error))
         }
-        Err(error @ NotMoved::NoPast(_)) => problem(StatusCode::CONFLICT, &sentence(&error)),
+        Err(error @ (NotMoved::NoPast(_) | NotMoved::NotReady(..))) => problem(StatusCode::CONFLICT, &sentence(&error)),
         Err(error @ NotMoved::Store(_)) => failed(&error),
     }
 }

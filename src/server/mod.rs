@@ -19,6 +19,7 @@ mod explain;
 mod handler;
 mod io;
 mod listen;
+mod multipart;
 mod page;
 mod part;
 mod respond;

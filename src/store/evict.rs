@@ -192,7 +192,7 @@ impl Evictions {
                 channels,
                 "the store needs more room than all objects take that may go; what it has is kept, \
                  and new objects may not be until the disk has space, or until channels that hold a \
-                 lot are promoted"
+                 lot are promoted, or seeds want less"
             );
         }
     }

@@ -31,7 +31,8 @@
 //!
 //! **Generations.** What a suite's states need is held: [`Store::adopt`] makes a generation current and
 //! holds its objects, and eviction passes them over until [`Store::drop_generations`]. Channels are
-//! rows that point at generations ([`Store::pin`]); what those list is kept, too ([`Keeper`]).
+//! rows that point at generations ([`Store::pin`]); what those list is kept, too ([`Keeper`]). A seed holds
+//! what its plans list ([`Store::begin_seed_plan`]), and has its journal here.
 //!
 //! **Locks.** The pool of readers, the touches, the noted indices, the unfinished transfers, the hooks and the keeper have one mutex
 //! each. None is held while another is taken, during I/O, or while a hook runs, so there is no order
@@ -43,6 +44,7 @@ mod catalog;
 mod change;
 mod check;
 mod config;
+mod demand;
 mod disk;
 mod entry;
 mod error;
@@ -60,6 +62,7 @@ mod put;
 mod readers;
 mod retire;
 mod schema;
+mod seeds;
 mod shared;
 mod staged;
 mod sweep;
@@ -84,6 +87,7 @@ pub use absent::{Absent, AbsentKind};
 pub use blob::Examined;
 pub use check::Check;
 pub use config::Config;
+pub use demand::{Asked, Demanded, UseSet, Uses, day};
 pub use entry::{Blob, BlobReader, EntryKey, EntryMeta, PartialMeta};
 pub use error::Error;
 pub use generation::{Generation, NewGeneration};

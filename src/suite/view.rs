@@ -207,6 +207,20 @@ impl View {
         })
     }
 
+    /// The package that the file at a path is, with its architecture (`nano:amd64`), and the folder of the suite
+    /// that lists it.
+    #[must_use]
+    pub fn package_at(&self, path: &RepoPath) -> Option<(Arc<str>, Arc<str>)> {
+        folders(path.as_str()).rev().find_map(|root| {
+            let below = path.below(root)?;
+            self.tables.get(root)?.iter().find_map(|listing| {
+                listing.table.find(below.as_str()).next()?;
+                let suite = Arc::clone(&self.lister(&Channel::Live, &listing.index)?.row.suite);
+                Some((Arc::from(&*listing.table.package_of(below.as_str())?), suite))
+            })
+        })
+    }
+
     /// The generation that lists an index: the one that `channel` shows, or else the newest of any.
     #[must_use]
     pub fn lister(&self, channel: &Channel, index: &Checksum) -> Option<&Arc<Generation>> {

@@ -88,6 +88,7 @@ struct Scraped {
     upstream_up: Family<Labels<2>, Gauge>,
     suite_age: Family<Labels<2>, Gauge>,
     suite_pending: Family<Labels<2>, Gauge>,
+    seed_missing: Family<Labels<1>, Gauge>,
 }
 
 impl Metrics {
@@ -349,6 +350,7 @@ impl Scraped {
             upstream_up: Family::default(),
             suite_age: Family::default(),
             suite_pending: Family::default(),
+            seed_missing: Family::default(),
         };
         registry.register_with_unit(
             "store",
@@ -403,6 +405,11 @@ impl Scraped {
             "1 while upstream's newest state of a suite cannot become current",
             scraped.suite_pending.clone(),
         );
+        registry.register(
+            "seed_bytes_missing",
+            "Bytes that a seed wants and that are not here, as its newest plan says",
+            scraped.seed_missing.clone(),
+        );
         scraped
     }
 
@@ -431,6 +438,12 @@ impl Scraped {
             let labels = [("repo", Arc::from(&*suite.repo)), ("suite", Arc::from(&*suite.suite))];
             self.suite_age.get_or_create(&labels).set(signed(suite.age_seconds));
             self.suite_pending.get_or_create(&labels).set(i64::from(suite.problem.is_some()));
+        }
+        for seed in &status.seeds {
+            if let Some(missing) = seed.run.bytes_missing {
+                let labels = [("seed", Arc::from(&*seed.seed.seed))];
+                self.seed_missing.get_or_create(&labels).set(signed(missing));
+            }
         }
     }
 }
@@ -540,6 +553,7 @@ mod tests {
             "lumbung_upstream_up{repo=\"ubuntu\",upstream=\"http://archive.ubuntu.com/ubuntu\"} 0",
             "lumbung_suite_age_seconds{repo=\"ubuntu\",suite=\"dists/noble\"} 120",
             "lumbung_suite_generation_pending{repo=\"ubuntu\",suite=\"dists/noble\"} 0",
+            "lumbung_seed_bytes_missing{seed=\"noble-desktop\"} 300000000",
             concat!("lumbung_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
         ] {
             assert_line(&page, line);

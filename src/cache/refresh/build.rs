@@ -15,6 +15,7 @@ use crate::digest::Digest;
 use crate::outcome::Class;
 use crate::repo::apt::release::Release;
 use crate::repo::apt::signature::Verified;
+use crate::repo::document::Document;
 use crate::repo::{Repository, Resource};
 use crate::repo_path::RepoPath;
 use crate::store::{Check, NewGeneration};
@@ -117,7 +118,8 @@ impl Cache {
             upstream: published.upstream.as_str().into(),
             why: why.into(),
         };
-        let release = Release::parse(&text).map_err(|error| unfit(error.to_string()))?;
+        let document = Document::of(&repository.config, folder);
+        let release = document.read(&text).map_err(|error| unfit(error.to_string()))?;
         let now = self.0.parts.clock.unix();
         if let Err(objection) = judge(&release, current.and_then(|current| current.row.date), now) {
             self.0.parts.metrics.verify_failure(repository.name(), "release-date");
@@ -336,7 +338,7 @@ impl Cache {
 
     /// How long superseded generations are kept, in seconds: as long as some channel may still be promoted
     /// to them.
-    fn kept_for(&self) -> i64 {
+    pub(in crate::cache) fn kept_for(&self) -> i64 {
         let settings = self.0.settings();
         let longest = settings.channels.iter().filter_map(|channel| channel.after).max();
         let longest = longest.map_or(0, |after| i64::try_from(after.as_secs()).unwrap_or(i64::MAX / 2));

@@ -16,6 +16,7 @@ use crate::repo::apt::release::MAX_TEXT;
 use crate::repo::apt::signature::{
     Keyring, SignatureError, Signer, Verdict, Verified, clear_text, keyring_file,
 };
+use crate::repo::document::{Document, SIGNATURE_ENDINGS};
 use crate::repo::{Repository, Trust};
 use crate::repo_path::RepoPath;
 use crate::safe_url::BaseUrl;
@@ -64,6 +65,9 @@ impl Cache {
         mirror: usize,
         current: Option<&Generation>,
     ) -> Result<Found, Failure> {
+        if Document::of(&repository.config, folder) != Document::Release {
+            return self.pair(repository, folder, mirror, current).await;
+        }
         let inline = current.filter(|current| current.row.in_release.is_some());
         match self.inline(repository, folder, mirror, inline).await {
             Err(Failure::NotFound { .. }) => {}
@@ -99,20 +103,34 @@ impl Cache {
     ) -> Result<Found, Failure> {
         let base = self.mirrors(repository.index).base(mirror);
         let known = known.map(|known| &known.row);
-        let Some(release) = self.small(repository, mirror, &folder.child("Release"), known).await? else {
+        let document = Document::of(&repository.config, folder);
+        let (text, signatures) = document.places(folder);
+        let Some(release) = self.small(repository, mirror, &text, known).await? else {
             return Ok(Found::Same);
         };
-        let signature = match repository.config.trust {
-            Trust::Signature => self.small(repository, mirror, &folder.child("Release.gpg"), None).await?,
-            // Nobody checks it here, but apt may.
-            Trust::Https | Trust::None => {
-                match self.small(repository, mirror, &folder.child("Release.gpg"), None).await {
-                    Err(Failure::NotFound { .. }) => None,
-                    answer => answer?,
-                }
+        let mut signature = None;
+        for place in &signatures {
+            match self.small(repository, mirror, place, None).await {
+                Ok(found) => signature = found.map(|small| small.bytes),
+                Err(Failure::NotFound { .. }) => continue,
+                Err(failure) => return Err(failure),
             }
-        };
-        let signature = signature.map(|small| small.bytes);
+            break;
+        }
+        if signature.is_none() && repository.config.trust == Trust::Signature {
+            let upstream: Arc<str> = base.origin.host.as_str().into();
+            return Err(match document {
+                // apt asks for it under that name, too.
+                Document::Release => Failure::NotFound { upstream },
+                // Without the name of a suite to go by, it would seem that nothing is listed.
+                Document::Sums | Document::File => Failure::Untrusted {
+                    upstream,
+                    why: format!("{text} has no signature beside it ({})", SIGNATURE_ENDINGS.join(", "))
+                        .into(),
+                },
+            });
+        }
+        // Without need of it: nobody checks it here, but clients may.
         let (bytes, published) = release.published();
         let (form, verified) = self.believe(repository, base, Bytes::Pair(bytes, signature)).await?;
         Ok(Found::New(Box::new(published(form)), verified))

@@ -12,6 +12,7 @@ use crate::repo::apt::checksum::Checksum;
 use crate::repo::apt::index::IndexKind;
 use crate::repo::apt::release::Release;
 use crate::repo::apt::table::Table;
+use crate::repo::document::Document;
 use crate::repo_path::RepoPath;
 use crate::store::{self, Check, Store};
 use crate::suite::{Generation, Known, Pinned, View, known_index};
@@ -47,7 +48,7 @@ impl Cache {
             let mut unread = Vec::new();
             let mut view = View::default();
             for row in rows.iter().filter(|row| row.repo == *repository.name()) {
-                match generation(store, row.clone()) {
+                match generation(store, repository, row.clone()) {
                     Ok((row, release)) => {
                         let before = view.suite(&row.suite).map(|suite| &*suite.current);
                         let generation = Arc::new(Generation::new(row, release, before));
@@ -94,12 +95,17 @@ pub(in crate::cache) struct Restored {
     unread: Vec<(Known, Digest)>,
 }
 
-fn generation(store: &Store, row: store::Generation) -> io::Result<(store::Generation, Release)> {
+fn generation(
+    store: &Store,
+    repository: &Repository,
+    row: store::Generation,
+) -> io::Result<(store::Generation, Release)> {
     let missing = |error: store::Error| io::Error::other(error.to_string());
     let blob = store.object(&row.text).map_err(missing)?.ok_or(io::ErrorKind::NotFound)?;
     let mut text = vec![0; usize::try_from(blob.size).unwrap_or_default()];
     std::os::unix::fs::FileExt::read_exact_at(&*blob.file, &mut text, 0)?;
-    let release = Release::parse(&text).map_err(io::Error::other)?;
+    let suite = RepoPath::from_decoded(&row.suite).map_err(io::Error::other)?;
+    let release = Document::of(&repository.config, &suite).read(&text).map_err(io::Error::other)?;
     Ok((row, release))
 }
 
@@ -128,7 +134,7 @@ fn add_tables(
 ) -> Vec<(Known, Digest)> {
     let mut unread = Vec::new();
     let Ok(folder) = RepoPath::from_decoded(&generation.row.suite) else { return unread };
-    for listed in generation.release.files() {
+    for listed in generation.release.indices() {
         let Some((kind, _)) = IndexKind::of(listed.path.as_str()) else { continue };
         let checksum = listed.checksum();
         let roots = archive_roots(&folder, kind);
