@@ -1,7 +1,7 @@
 //! A rollout in miniature: many desktops fetch the same packages at once, behind a thin, flaky line.
 //!
 //! ```text
-//! cargo bench --bench rollout -- --folder DIR --keyring FILE --suite NAME --packages A,B,C
+//! cargo bench --bench rollout -- --folder DIR --keyring FILE --suite NAME --components main --packages A,B,C
 //! ```
 //!
 //! `DIR` is what a web server would serve of an archive: `dists/` with a signed suite, and `pool/`. Lumbung plans
@@ -41,6 +41,7 @@ struct Options {
     folder: PathBuf,
     keyring: PathBuf,
     suite: String,
+    components: Vec<String>,
     packages: Vec<String>,
     clients: usize,
     shape: Shape,
@@ -62,6 +63,7 @@ impl Options {
             folder: PathBuf::new(),
             keyring: PathBuf::new(),
             suite: String::new(),
+            components: vec!["main".to_owned()],
             packages: Vec::new(),
             clients: 100,
             shape: Shape { rate: 1_250_000, drop_every: Duration::from_secs(90), ..Shape::default() },
@@ -77,6 +79,7 @@ impl Options {
                 "--folder" => options.folder = value.into(),
                 "--keyring" => options.keyring = value.into(),
                 "--suite" => options.suite = value,
+                "--components" => options.components = value.split(',').map(str::to_owned).collect(),
                 "--packages" => options.packages = value.split(',').map(str::to_owned).collect(),
                 "--clients" => options.clients = value.parse()?,
                 "--rate" => options.shape.rate = value.parse::<u64>()? * 125_000,
@@ -94,6 +97,7 @@ async fn run(options: &Options) -> anyhow::Result<()> {
     let seed = programs::Seed {
         keyring: options.keyring.clone(),
         suite: options.suite.clone(),
+        components: options.components.clone(),
         packages: options.packages.clone(),
     };
     let wanted = plan(scratch.path(), &archive, &seed, options).await?;

@@ -87,6 +87,7 @@ impl Archive {
 pub struct Seed {
     pub keyring: PathBuf,
     pub suite: String,
+    pub components: Vec<String>,
     pub packages: Vec<String>,
 }
 
@@ -124,9 +125,9 @@ impl Lumbung {
         );
         write!(
             text,
-            "[[seed]]\nname = \"rollout\"\nrepo = \"archive\"\nsuites = [{:?}]\narchitectures = [\"amd64\"]\n\
+            "[[seed]]\nname = \"rollout\"\nrepo = \"archive\"\nsuites = [{:?}]\ncomponents = {:?}\narchitectures = [\"amd64\"]\n\
              packages = {:?}\n",
-            seed.suite, seed.packages
+            seed.suite, seed.components, seed.packages
         )?;
         let config = home.join("lumbung.toml");
         fs::write(&config, text)?;

@@ -73,9 +73,12 @@ impl Cache {
         let mut sentences = Vec::new();
         for repository in self.0.repositories().list() {
             let view = self.0.suites.view(repository.index).clone();
-            let current: Together = view.suites().map(|(folder, suite)| (folder.clone(), suite.current.row.id)).collect();
+            let current: Together =
+                view.suites().map(|(folder, suite)| (folder.clone(), suite.current.row.id)).collect();
             let missing = readiness.missing(repository.name(), &current);
-            sentences.extend(missing.into_iter().map(|what| format!("the channel {} waits: {what}", channel.name)));
+            sentences.extend(
+                missing.into_iter().map(|what| format!("the channel {} waits: {what}", channel.name)),
+            );
         }
         sentences
     }
@@ -100,7 +103,11 @@ impl Cache {
                 missing.extend(readiness.missing(repository.name(), &shown));
             }
         }
-        if missing.is_empty() { Ok(()) } else { Err(NotMoved::NotReady(channel.name.to_string(), missing.join("; "))) }
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(NotMoved::NotReady(channel.name.to_string(), missing.join("; ")))
+        }
     }
 
     /// Whether a suite has to wait for seeds before this channel is promoted.

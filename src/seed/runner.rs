@@ -92,11 +92,7 @@ impl Runner {
     ///
     /// # Errors
     /// When the catalog cannot be read.
-    pub fn new(
-        cache: Cache,
-        planner: Planner,
-        governor: Governor,
-        ) -> Result<Self, store::Error> {
+    pub fn new(cache: Cache, planner: Planner, governor: Governor) -> Result<Self, store::Error> {
         let mut table = Table::default();
         for (seed, text) in cache.store().seed_journals()? {
             match serde_json::from_str(&text) {
