@@ -82,6 +82,24 @@ async fn plan(args: &args::Seed, name: &str) -> anyhow::Result<Ending> {
     Ok(if plan.unresolved.is_empty() { Ending::Done } else { Ending::Problem })
 }
 
+/// How long what is missing takes.
+fn time_text(plan: &PlanFacts) -> String {
+    if plan.bytes_missing == 0 {
+        return "none: everything is here".to_owned();
+    }
+    match (plan.seconds_at_limit, plan.bytes_per_second, plan.seconds_until_no_limit) {
+        (Some(seconds), Some(rate), _) => {
+            let (time, rate) = (seconds_in_words(seconds), bytes_in_words(rate));
+            format!("{time} at {rate}/s, if nobody else uses the line")
+        }
+        (_, _, Some(later)) if later > 0 => {
+            let (rest, later) = (bytes_in_words(plan.bytes_without_limit), seconds_in_words(later));
+            format!("{rest} are left when the limit ends in {later}; then as fast as the line is")
+        }
+        _ => "as fast as the line is: it has no limit".to_owned(),
+    }
+}
+
 fn plan_text(plan: &PlanFacts) -> String {
     let suites = plan.suites.iter().map(|suite| format!("{} (generation {})", suite.suite, suite.generation));
     let mut text = format!("{} from {}\n", plan.seed, plan.repo);
@@ -101,15 +119,10 @@ fn plan_text(plan: &PlanFacts) -> String {
             format!("{}, {} files, by the budget", bytes_in_words(plan.left_out_bytes), plan.left_out_files),
         );
     }
-    match (plan.seconds_at_limit, plan.bytes_per_second) {
-        (Some(seconds), Some(rate)) => {
-            pair("time", format!("{} at {}/s", seconds_in_words(seconds), bytes_in_words(rate)));
-        }
-        _ => pair("time", "as fast as the line is: it has no limit".to_owned()),
-    }
+    pair("time", time_text(plan));
     if let Some(hours) = &plan.hours {
-        let within = plan.seconds_within_hours.map(seconds_in_words);
-        pair("hours", within.map_or_else(|| hours.clone(), |within| format!("{hours}: done after {within}")));
+        let within = plan.seconds_within_hours.filter(|_| plan.bytes_missing > 0).map(seconds_in_words);
+        pair("hours", within.map_or_else(|| hours.clone(), |within| format!("{hours}: done in {within}")));
     }
     if !plan.unresolved.is_empty() {
         text += "\nThis cannot be resolved:\n";

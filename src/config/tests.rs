@@ -584,7 +584,7 @@ fn a_seed_without_anything_is_told_all_it_needs() {
 )]
 #[case(
     "hours = '18-6'",
-    "7: seed[1].hours (s): \"18-6\" cannot be used: hours are two times of day, such as \"18:00-06:00\"; leave them out for the whole day"
+    "7: seed[1].hours (s): \"18-6\" cannot be used: hours are two times of day from 00:00 to 24:00, such as \"18:00-06:00\""
 )]
 #[case("budget = 0", "7: seed[1].budget (s): is out of range; allowed is 1 B or more")]
 #[case("[[seed]]\nname = 's'", "8: seed[2].name (s): is the name of the seed in line 6, too; choose another")]

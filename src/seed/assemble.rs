@@ -18,6 +18,7 @@ use crate::repo::apt::checksum::Checksum;
 use crate::repo::apt::compression::{Capped, Compression, unpack};
 use crate::repo::apt::index::{self, IndexError, IndexKind};
 use crate::repo_path::RepoPath;
+use crate::wan::Forecast;
 
 /// Where the bytes are.
 pub(super) trait Shelf {
@@ -37,7 +38,6 @@ pub(super) struct Material {
     pub(super) learned: Vec<Arc<str>>,
     /// What is known to be missing already.
     pub(super) unresolved: Vec<Unresolved>,
-    pub(super) rate: Option<u64>,
 }
 
 /// What a plan takes from one suite.
@@ -276,7 +276,7 @@ fn finish(
         unresolved,
         left_out,
         hours: config.hours,
-        rate: material.rate,
+        forecast: Forecast::default(),
     })
 }
 

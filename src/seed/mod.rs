@@ -8,7 +8,6 @@ mod assemble;
 mod closure;
 mod config;
 mod gather;
-mod hours;
 mod names;
 mod obtain;
 mod offers;
@@ -21,7 +20,6 @@ mod walk;
 
 pub use closure::{Closure, Extent, Tangled, Unresolved, Wish, closure};
 pub use config::{Config, Packages};
-pub use hours::{Hours, InvalidHours};
 pub use offers::Offers;
 pub use plan::{Part, Plan, PlanFacts, Planned, PlannedFile, PlannedSuite, UnresolvedFacts};
 pub use planner::{PlanError, Planner, SeedFacts, SeedSuite};

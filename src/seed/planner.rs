@@ -16,6 +16,9 @@ use super::gather::folder;
 use super::obtain::{Shelved, read_list, take_suite};
 use super::plan::Plan;
 use crate::cache::{Cache, Failure};
+use crate::repo::Repository;
+use crate::safe_url::Host;
+use crate::wan::Governor;
 
 /// How long a finished plan waits for whoever asked for it.
 const KEPT: Duration = Duration::from_mins(5);
@@ -27,7 +30,7 @@ pub struct Planner(Arc<Inner>);
 struct Inner {
     cache: Cache,
     seeds: Vec<Arc<Config>>,
-    rate: Option<u64>,
+    governor: Governor,
     turn: Semaphore,
     /// Held for single operations only.
     jobs: Mutex<Jobs>,
@@ -112,11 +115,11 @@ pub struct SeedSuite {
 }
 
 impl Planner {
-    /// For configured seeds. `rate` is what seeds may use of the line, in bytes a second.
+    /// For configured seeds, which will use the line as `governor` lets them.
     #[must_use]
-    pub fn new(cache: Cache, seeds: Vec<Config>, rate: Option<u64>) -> Self {
+    pub fn new(cache: Cache, seeds: Vec<Config>, governor: Governor) -> Self {
         let seeds = seeds.into_iter().map(Arc::new).collect();
-        Self(Arc::new(Inner { cache, seeds, rate, turn: Semaphore::new(1), jobs: Mutex::default() }))
+        Self(Arc::new(Inner { cache, seeds, governor, turn: Semaphore::new(1), jobs: Mutex::default() }))
     }
 
     /// Every seed.
@@ -203,7 +206,6 @@ impl Planner {
             selections: String::new(),
             learned: Vec::new(),
             unresolved: Vec::new(),
-            rate: self.0.rate,
         };
         for suite in &config.suites {
             let taken = take_suite(cache, &repository, suite, fetch, &mut material).await?;
@@ -212,7 +214,7 @@ impl Planner {
         if config.packages.learned {
             cache.settle_demand().await;
         }
-        let cache = cache.clone();
+        let (cache, governor) = (cache.clone(), self.0.governor.clone());
         tokio::task::spawn_blocking(move || {
             if let Some(file) = &config.packages.selections {
                 material.selections = read_list(file)?;
@@ -223,11 +225,19 @@ impl Planner {
                 material.learned = asked.into_iter().map(|one| one.package).collect();
             }
             let store = Shelved { cache: &cache, repository: &repository };
-            assemble(&material, &store).map_err(|error: AssemblyError| assembly(&error))
+            let mut plan = assemble(&material, &store).map_err(|error: AssemblyError| assembly(&error))?;
+            let hosts = upstream_hosts(&repository);
+            plan.forecast = governor.forecast(plan.bytes_missing(), plan.hours, &hosts);
+            Ok(plan)
         })
         .await
         .map_err(|_| PlanError::Stopping)?
     }
+}
+
+/// The hosts that a repository's files may come from.
+fn upstream_hosts(repository: &Repository) -> Vec<Host> {
+    repository.config.upstreams.iter().map(|base| base.origin.host.clone()).collect()
 }
 
 /// Forgets a job whose outcome was delivered: who asks next wants to know how it is then. Whoever waited for it

@@ -1,6 +1,7 @@
 //! Seeds: what a plan says, through the API and on the command line.
 
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -187,6 +188,28 @@ async fn an_upstream_that_lies_or_is_away_spoils_the_plan_in_words() {
         let headers = if status == 401 { &[("Content-Length", "0")][..] } else { &headers[..] };
         assert_eq!(ask(server.admin(), "POST", path, headers).await.status, status);
     }
+}
+
+/// Ten kilobytes a second in the first of its hours, which begin in one.
+#[tokio::test]
+async fn a_plan_tells_the_time_that_the_line_takes_within_its_hours() {
+    let publisher = Publisher::new("packages = [\"desktop\"]\nhours = \"04:00-06:00\"").await;
+    let wan = "[wan]\nlimit = \"800 kbit/s\"\ntimezone = \"Asia/Pontianak\"\n\
+               schedule = [{ hours = \"04:00-05:00\", limit = \"80 kbit/s\" }]\n";
+    let server = TestServer::start(&format!("{wan}{}", publisher.fragment)).await;
+    // One hour before them, by the clock in Pontianak, which is seven hours ahead.
+    let (day, three) = (24 * 3600, (24 + 3 - 7) * 3600);
+    let since_midnight = server.clock().unix().rem_euclid(day);
+    server.clock().advance(Duration::from_secs((three - since_midnight).rem_euclid(day).unsigned_abs()));
+    let made = plan(&server).await;
+    let missing = made["bytes_missing"].as_u64().expect("a number");
+    assert!(missing > 0);
+    let busy = missing.div_ceil(10_000);
+    assert_eq!(made["seconds_at_limit"], busy, "{missing}");
+    let within = made["seconds_within_hours"].as_u64().expect("a number");
+    // It is made within the first minute of that hour.
+    assert!((3540 + busy..=3600 + busy).contains(&within), "{within}, {busy}");
+    assert_eq!((&made["bytes_without_limit"], &made["seconds_until_no_limit"]), (&json!(0), &Value::Null));
 }
 
 #[tokio::test]
