@@ -4,6 +4,7 @@ use std::io::{self, BufReader};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::entry::{Entry, SeedUse};
 use super::failure::Failure;
 use super::lookup::Cache;
 use super::refresh::{Refreshed, archive_roots};
@@ -15,7 +16,7 @@ use crate::repo::apt::index::IndexKind;
 use crate::repo::apt::release::{Listed, Release};
 use crate::repo::{Repository, Resource};
 use crate::repo_path::RepoPath;
-use crate::store::{self, BlobReader};
+use crate::store::{self, BlobReader, Seeded};
 use crate::suite::{Channel, Generation, known_index};
 use crate::tasks::Tasks;
 
@@ -33,6 +34,44 @@ impl Cache {
     #[must_use]
     pub fn tasks(&self) -> &Tasks {
         &self.0.parts.tasks
+    }
+
+    /// What a client that is given a kept copy owes to a seed; the first time is remembered.
+    #[must_use]
+    pub fn seed_use(&self, entry: &Entry) -> Option<SeedUse> {
+        let found = entry.seed_use();
+        if found == Some(SeedUse::First) {
+            self.0.parts.store.note_seeded(&entry.meta.digest, Seeded::Used);
+        }
+        found
+    }
+
+    /// The folders of the suites of a repository that are here.
+    #[must_use]
+    pub fn suites_here(&self, repository: &Repository) -> Vec<Arc<str>> {
+        let view = self.0.suites.view(repository.index);
+        let mut folders: Vec<_> = view.suites().map(|(folder, _)| Arc::clone(folder)).collect();
+        folders.sort_unstable();
+        folders
+    }
+
+    /// The indices of a suite that desktops used since a time (unix seconds): paths below its folder. Blocking.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn used_indices(
+        &self,
+        repository: &Repository,
+        folder: &str,
+        since: i64,
+    ) -> Result<Vec<Arc<str>>, store::Error> {
+        self.0.parts.store.working_set(repository.name(), folder, since)
+    }
+
+    /// Every repository, in the order of the configuration.
+    #[must_use]
+    pub fn repositories(&self) -> &[Arc<Repository>] {
+        self.0.parts.repositories.list()
     }
 
     /// Now, in seconds since 1970.

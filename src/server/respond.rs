@@ -8,7 +8,9 @@ use hyper::ext::ReasonPhrase;
 
 use super::body::{Content, Source as BodySource, Stored};
 use super::error::Told;
-use crate::cache::{Answer, ByteRange, Cache, Conditions, Description, Entry, Freshness, Passed, Verdict};
+use crate::cache::{
+    Answer, ByteRange, Cache, Conditions, Description, Entry, Freshness, Passed, SeedUse, Verdict,
+};
 use crate::clock;
 use crate::outcome::{Outcome, Source};
 use crate::repo::Resource;
@@ -41,6 +43,8 @@ pub(super) struct Reply {
     pub(super) content: Content,
     pub(super) outcome: Outcome,
     pub(super) source: Source,
+    /// What is owed to a seed.
+    pub(super) seeded: Option<SeedUse>,
 }
 
 /// What the reply depends on besides the answer.
@@ -60,7 +64,7 @@ impl Asking<'_> {
                 let checked_at = checked_at.unwrap_or(entry.meta.validated_at);
                 self.stored(&entry, outcome, &freshness, checked_at)
             }
-            Answer::Flying { flight, head, outcome } => {
+            Answer::Flying { flight, head, outcome, seeded } => {
                 let verdict = self.conditions.judge(&head.validators, head.total);
                 let mut response = Self::described(
                     verdict,
@@ -88,7 +92,8 @@ impl Asking<'_> {
                     .into_content(size),
                     _ => Content::Empty,
                 };
-                Reply { head: response, content, outcome, source: source_of(outcome) }
+                let seeded = seeded.filter(|_| !matches!(content, Content::Empty));
+                Reply { head: response, content, outcome, source: source_of(outcome), seeded }
             }
             Answer::Passed(passed) => self.passed(*passed),
             Answer::Failed(failure) => told(super::error::failure_told(&failure), self.head_only),
@@ -128,7 +133,9 @@ impl Asking<'_> {
             }
             _ => Content::Empty,
         };
-        Reply { head: response, content, outcome, source: source_of(outcome) }
+        let is_hit = outcome == Outcome::Hit && !matches!(content, Content::Empty);
+        let seeded = if is_hit { self.cache.seed_use(entry) } else { None };
+        Reply { head: response, content, outcome, source: source_of(outcome), seeded }
     }
 
     /// Status and headers for a representation with these properties.
@@ -204,7 +211,7 @@ impl Asking<'_> {
         } else {
             BodySource::Upstream { body: passed.body, skip: 0, left: None }.into_content(announced)
         };
-        Reply { head: response, content, outcome: Outcome::Passed, source: Source::Upstream }
+        Reply { head: response, content, outcome: Outcome::Passed, source: Source::Upstream, seeded: None }
     }
 }
 
@@ -245,7 +252,7 @@ pub(super) fn text(status: StatusCode, content_type: &'static str, text: String,
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(text.len()));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let content = if head_only { Content::Empty } else { Content::Text(text.into()) };
-    Reply { head, content, outcome: Outcome::Passed, source: Source::Store }
+    Reply { head, content, outcome: Outcome::Passed, source: Source::Store, seeded: None }
 }
 
 /// How a stored copy came to be served, in the words of RFC 9211.
