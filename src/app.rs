@@ -106,7 +106,7 @@ impl App {
             .await
             .map_err(|error| anyhow::anyhow!(server::cannot_listen(admin_config, &error, "admin")))?;
         let admin_address = admin.local_addr()?;
-        let planner = Planner::new(cache.clone(), config.seeds, governor.clone());
+        let planner = Planner::new(cache.clone(), config.seeds, config.learning, governor.clone());
         let api = api::ApiState::new(cache.clone(), server.explainer(), planner, &token);
         let facts = Facts {
             started,
@@ -269,7 +269,8 @@ impl Offline {
             &config.offices,
             engine.cache.clone(),
         );
-        let planner = Planner::new(engine.cache.clone(), config.seeds, engine.governor.clone());
+        let planner =
+            Planner::new(engine.cache.clone(), config.seeds, config.learning, engine.governor.clone());
         Ok(Self { engine, explainer, planner, store })
     }
 

@@ -10,6 +10,7 @@ mod client;
 mod engine;
 mod generate;
 mod output;
+mod rehearse;
 mod remote;
 mod seed;
 mod serve;
@@ -43,6 +44,7 @@ pub fn run() -> ExitCode {
         Command::Check(check) => check::run(&check),
         Command::Status(status) => status::run(&status),
         Command::Seed(seed) => seed::run(&seed),
+        Command::Rehearse(rehearse) => rehearse::run(&rehearse),
         Command::Suite(suite) => suite::run(&suite),
         Command::Verify(verify) => verify::run(&verify),
         Command::Client(client) => client::run(&client),

@@ -23,14 +23,14 @@ pub(super) fn run(args: &args::Seed) -> anyhow::Result<Ending> {
 
 async fn list(args: &args::Seed) -> anyhow::Result<Ending> {
     let look = Question::Look("/api/v1/seeds");
-    let offline = async |store: &Offline| Ok(store.planner().seeds());
+    let offline = async |store: &Offline| Ok(store.planner().seeds().await?);
     let seeds: Vec<SeedFacts> = ask(&args.asking, look, offline).await?;
     output::answer(args.asking.json, &seeds, || list_text(&seeds))
 }
 
 fn list_text(seeds: &[SeedFacts]) -> String {
     if seeds.is_empty() {
-        return "No seed is configured: add a [[seed]] to the configuration.\n".to_owned();
+        return "No seed is configured, and nothing has been learned yet: add a [[seed]] to the configuration.\n".to_owned();
     }
     let mut rows = vec![["SEED", "REPOSITORY", "SUITES", "FOR", "WANTED", "HOURS"].map(str::to_owned)];
     rows.extend(seeds.iter().map(|seed| {

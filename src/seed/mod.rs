@@ -7,12 +7,16 @@
 mod assemble;
 mod closure;
 mod config;
+mod family;
 mod gather;
+mod jobs;
+mod learned;
 mod names;
 mod obtain;
 mod offers;
 mod plan;
 mod planner;
+mod rehearsal;
 pub mod relation;
 mod select;
 mod universe;
@@ -20,9 +24,11 @@ mod walk;
 
 pub use closure::{Closure, Extent, Tangled, Unresolved, Wish, closure};
 pub use config::{Config, Packages};
+pub use learned::Learning;
 pub use offers::Offers;
 pub use plan::{Part, Plan, PlanFacts, Planned, PlannedFile, PlannedSuite, UnresolvedFacts};
 pub use planner::{PlanError, Planner, SeedFacts, SeedSuite};
+pub use rehearsal::{Orphan, RehearsalFacts, RehearsedRepo, RehearsedSet};
 pub use universe::{
     ArchId, MAX_ARCHITECTURES, MAX_ORIGINS, OriginId, PackageId, Pin, Priority, Universe, UniverseError,
 };

@@ -3,25 +3,24 @@
 //! One plan is made at a time, since each takes some 150 MB for a large release. It is made by a task that
 //! belongs to nobody who asks: who asks meanwhile waits for the same one, and who stops waiting can ask again.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::assemble::{AssemblyError, Material, assemble};
 use super::config::Config;
 use super::gather::folder;
+use super::jobs::Jobs;
+use super::learned::{self, Learning};
 use super::obtain::{Shelved, read_list, take_suite};
-use super::plan::Plan;
+use super::plan::{Part, Plan};
+use super::rehearsal::RehearsalFacts;
 use crate::cache::{Cache, Failure};
 use crate::repo::Repository;
 use crate::safe_url::Host;
 use crate::wan::Governor;
-
-/// How long a finished plan waits for whoever asked for it.
-const KEPT: Duration = Duration::from_mins(5);
 
 /// Makes plans; clones are the same one.
 #[derive(Clone)]
@@ -31,25 +30,20 @@ struct Inner {
     cache: Cache,
     seeds: Vec<Arc<Config>>,
     governor: Governor,
+    learning: Learning,
     turn: Semaphore,
-    /// Held for single operations only.
-    jobs: Mutex<Jobs>,
+    /// Plans of some 20 MB each for a whole large release, until whoever asked has taken them.
+    plans: Jobs<Key, Planned>,
+    rehearsals: Rehearsals,
 }
 
 /// By the seed's name and whether what is missing is fetched.
 type Key = (Arc<str>, bool);
 
-/// The plans that are made, and those that nobody has taken yet: at most two for each seed, of some 20 MB each
-/// for a whole large release.
-type Jobs = HashMap<Key, Job>;
+type Planned = Result<Arc<Plan>, PlanError>;
 
-type Outcome = Option<Result<Arc<Plan>, PlanError>>;
-
-#[derive(Clone)]
-struct Job {
-    since: Instant,
-    outcome: watch::Receiver<Outcome>,
-}
+/// By the two releases and whether what is missing is fetched.
+pub(super) type Rehearsals = Jobs<(String, String, bool), Result<Arc<RehearsalFacts>, PlanError>>;
 
 /// Why there is no plan.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -115,17 +109,49 @@ pub struct SeedSuite {
 }
 
 impl Planner {
-    /// For configured seeds, which will use the line as `governor` lets them.
+    /// For configured seeds, and built-in ones, which will use the line as `governor` lets them.
     #[must_use]
-    pub fn new(cache: Cache, seeds: Vec<Config>, governor: Governor) -> Self {
+    pub fn new(cache: Cache, seeds: Vec<Config>, learning: Learning, governor: Governor) -> Self {
         let seeds = seeds.into_iter().map(Arc::new).collect();
-        Self(Arc::new(Inner { cache, seeds, governor, turn: Semaphore::new(1), jobs: Mutex::default() }))
+        let (turn, plans, rehearsals) = (Semaphore::new(1), Jobs::default(), Jobs::default());
+        Self(Arc::new(Inner { cache, seeds, governor, learning, turn, plans, rehearsals }))
+    }
+
+    pub(super) fn cache(&self) -> &Cache {
+        &self.0.cache
+    }
+
+    /// Waits until no other plan is made, as long as what it gives is kept.
+    pub(super) async fn turn(&self) -> Result<SemaphorePermit<'_>, PlanError> {
+        self.0.turn.acquire().await.map_err(|_| PlanError::Stopping)
+    }
+
+    pub(super) fn rehearsals(&self) -> &Rehearsals {
+        &self.0.rehearsals
+    }
+
+    /// What every seed is told: those that are configured, then those that are built in.
+    ///
+    /// # Errors
+    /// [`PlanError`], when the store cannot be read.
+    pub async fn configs(&self) -> Result<Vec<Arc<Config>>, PlanError> {
+        let planner = self.clone();
+        let learned = move || {
+            let Inner { cache, learning, seeds, .. } = &*planner.0;
+            learned::seeds(cache, learning, seeds)
+        };
+        let learned = tokio::task::spawn_blocking(learned).await.map_err(|_| PlanError::Stopping)?;
+        let learned = learned.map_err(|error| PlanError::Assembly(error.to_string().into()))?;
+        Ok(self.0.seeds.iter().cloned().chain(learned).collect())
     }
 
     /// Every seed.
-    #[must_use]
-    pub fn seeds(&self) -> Vec<SeedFacts> {
-        self.0.seeds.iter().map(|config| self.facts(config)).collect()
+    ///
+    /// # Errors
+    /// [`PlanError`], when the store cannot be read.
+    pub async fn seeds(&self) -> Result<Vec<SeedFacts>, PlanError> {
+        self.0.cache.settle_demand().await;
+        Ok(self.configs().await?.iter().map(|config| self.facts(config)).collect())
     }
 
     fn facts(&self, config: &Config) -> SeedFacts {
@@ -158,40 +184,17 @@ impl Planner {
         fetch: bool,
         patience: Duration,
     ) -> Result<Option<Arc<Plan>>, PlanError> {
-        let config = self.0.seeds.iter().find(|config| *config.name == *name);
-        let Some(config) = config else {
-            let known: Vec<_> = self.0.seeds.iter().map(|config| &*config.name).collect();
+        let all = self.configs().await?;
+        let Some(config) = all.iter().find(|config| *config.name == *name).cloned() else {
+            let known: Vec<_> = all.iter().map(|config| &*config.name).collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             return Err(PlanError::Unknown(name.to_owned(), known));
         };
         let key = (Arc::clone(&config.name), fetch);
-        let mut outcome = self.join(&key, config);
-        let made = async { outcome.wait_for(Option::is_some).await.ok().and_then(|made| made.clone()) };
-        let Ok(made) = tokio::time::timeout(patience, made).await else { return Ok(None) };
-        forget(&mut self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner), &key, &outcome);
-        made.unwrap_or(Err(PlanError::Stopping)).map(Some)
-    }
-
-    /// The job that makes this plan, started unless it runs.
-    fn join(&self, key: &Key, config: &Arc<Config>) -> watch::Receiver<Outcome> {
-        let mut jobs = self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        jobs.retain(|_, job| job.outcome.borrow().is_none() || job.since.elapsed() < KEPT);
-        if let Some(job) = jobs.get(key) {
-            return job.outcome.clone();
-        }
-        let (sender, outcome) = watch::channel(None);
-        jobs.insert(key.clone(), Job { since: Instant::now(), outcome: outcome.clone() });
-        let (planner, config, fetch) = (self.clone(), Arc::clone(config), key.1);
-        let tasks = self.0.cache.tasks().clone();
-        self.0.cache.tasks().spawn(async move {
-            let made = tokio::select! {
-                made = planner.make(config, fetch) => made,
-                () = tasks.stopping() => Err(PlanError::Stopping),
-            };
-            // Nobody may be waiting any more.
-            let _ = sender.send(Some(made.map(Arc::new)));
-        });
-        outcome
+        let planner = self.clone();
+        let work = || async move { planner.make(config, fetch).await.map(Arc::new) };
+        let ending = (self.0.cache.tasks(), Err(PlanError::Stopping));
+        self.0.plans.outcome(&key, patience, ending, work).await.transpose()
     }
 
     async fn make(&self, config: Arc<Config>, fetch: bool) -> Result<Plan, PlanError> {
@@ -208,7 +211,11 @@ impl Planner {
             unresolved: Vec::new(),
         };
         for suite in &config.suites {
-            let taken = take_suite(cache, &repository, suite, fetch, &mut material).await?;
+            let mut taken = take_suite(cache, &repository, suite, fetch, &mut material).await?;
+            if config.built_in {
+                // A refresh brings the indices that desktops use; others are nobody's wish.
+                taken.files.retain(|file| file.part == Part::Release);
+            }
             material.suites.push(taken);
         }
         if config.packages.learned {
@@ -238,35 +245,4 @@ impl Planner {
 /// The hosts that a repository's files may come from.
 fn upstream_hosts(repository: &Repository) -> Vec<Host> {
     repository.config.upstreams.iter().map(|base| base.origin.host.clone()).collect()
-}
-
-/// Forgets a job whose outcome was delivered: who asks next wants to know how it is then. Whoever waited for it
-/// as well may come later, when the next one runs already.
-fn forget(jobs: &mut Jobs, key: &Key, delivered: &watch::Receiver<Outcome>) {
-    if jobs.get(key).is_some_and(|job| job.outcome.same_channel(delivered)) {
-        jobs.remove(key);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_comes_late_for_one_plan_does_not_forget_the_next() {
-        let key: Key = ("desktop".into(), true);
-        let mut jobs = Jobs::default();
-        let begin = |jobs: &mut Jobs| {
-            let (_, outcome) = watch::channel(None);
-            jobs.insert(key.clone(), Job { since: Instant::now(), outcome: outcome.clone() });
-            outcome
-        };
-        let first = begin(&mut jobs);
-        let late = first.clone();
-        forget(&mut jobs, &key, &first);
-        assert!(jobs.is_empty());
-        let next = begin(&mut jobs);
-        forget(&mut jobs, &key, &late);
-        assert!(jobs[&key].outcome.same_channel(&next));
-    }
 }

@@ -42,6 +42,7 @@ mod hostile;
 mod learning;
 mod outages;
 mod real_apt;
+mod rehearsals;
 mod requests;
 mod resumes;
 mod seeds;
