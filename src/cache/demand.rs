@@ -112,7 +112,7 @@ impl Cache {
         let cache = self.clone();
         let Ok(asked) = tokio::task::spawn_blocking(move || cache.understand(notes)).await else { return };
         let parts = &self.0.parts;
-        let addresses = !parts.demand.addresses.is_zero();
+        let addresses = !self.0.settings().demand.addresses.is_zero();
         if let Err(error) = parts.store.note_demand(asked, parts.clock.unix(), addresses).await {
             tracing::warn!(%error, "what desktops asked for in the last half minute cannot be noted");
         }
@@ -122,12 +122,14 @@ impl Cache {
     fn understand(&self, notes: Vec<Note>) -> HashMap<Asked, u32> {
         let mut asked = HashMap::new();
         let mut known = HashMap::new();
+        let repositories = self.0.repositories();
         for Note { repository, path, client } in notes {
             let place = (repository, path.shared());
             let found = known.entry(place).or_insert_with(|| {
                 let view = self.0.suites.view(repository);
                 let (package, suite) = view.package_at(&path)?;
-                let repo = Arc::clone(self.0.parts.repositories.list().get(repository)?.name());
+                let repo = repositories.list().iter().find(|one| one.index == repository)?;
+                let repo = Arc::clone(repo.name());
                 Some((repo, package, suite))
             });
             // An index may have changed since, and not list any more what somebody could still get.
@@ -140,7 +142,8 @@ impl Cache {
 
     /// The office of a client: that of the narrowest network; empty for none.
     fn office(&self, client: IpAddr) -> Arc<str> {
-        let offices = self.0.parts.demand.offices.iter();
+        let settings = self.0.settings();
+        let offices = settings.demand.offices.iter();
         let narrowest = offices
             .filter(|(network, _)| network.contains(&client))
             .max_by_key(|(network, _)| network.prefix_len());
@@ -170,7 +173,8 @@ impl Cache {
     async fn age_demand(&self) {
         let parts = &self.0.parts;
         let now = parts.clock.unix();
-        let days = i64::try_from(parts.demand.addresses.as_secs().div_ceil(24 * 3600)).unwrap_or(i64::MAX);
+        let kept = self.0.settings().demand.addresses;
+        let days = i64::try_from(kept.as_secs().div_ceil(24 * 3600)).unwrap_or(i64::MAX);
         let before = day(now).saturating_sub(days).saturating_add(i64::from(days == 0));
         if let Err(error) = parts.store.age_demand(before, now).await {
             tracing::warn!(%error, "which addresses asked for what cannot be forgotten; trying again tomorrow");

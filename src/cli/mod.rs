@@ -11,6 +11,7 @@ mod engine;
 mod generate;
 mod output;
 mod rehearse;
+mod reload;
 mod remote;
 mod seed;
 mod serve;
@@ -47,6 +48,7 @@ pub fn run() -> ExitCode {
         Command::Rehearse(rehearse) => rehearse::run(&rehearse),
         Command::Suite(suite) => suite::run(&suite),
         Command::Verify(verify) => verify::run(&verify),
+        Command::Reload(reload) => reload::run(&reload),
         Command::Client(client) => client::run(&client),
         Command::Why(why) => why::run(&why),
         Command::Completions { shell } => Ok(generate::completions(shell)),

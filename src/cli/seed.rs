@@ -1,5 +1,7 @@
 //! `lumbung seed`: what is to be here before anybody asks.
 
+mod run;
+
 use std::fmt::Write as _;
 
 use serde::Deserialize;
@@ -17,13 +19,16 @@ pub(super) fn run(args: &args::Seed) -> anyhow::Result<Ending> {
         match &args.command {
             args::SeedCommand::List => list(args).await,
             args::SeedCommand::Plan { name } => plan(args, name).await,
+            args::SeedCommand::Run { name, wait, now } => run::run(args, name, *wait, *now).await,
+            args::SeedCommand::Status { name } => run::status(args, name.as_deref()).await,
+            args::SeedCommand::Stop { name } => run::stop(args, name).await,
         }
     })
 }
 
 async fn list(args: &args::Seed) -> anyhow::Result<Ending> {
     let look = Question::Look("/api/v1/seeds");
-    let offline = async |store: &Offline| Ok(store.planner().seeds().await?);
+    let offline = async |store: &Offline| Ok(store.planner().seeds());
     let seeds: Vec<SeedFacts> = ask(&args.asking, look, offline).await?;
     output::answer(args.asking.json, &seeds, || list_text(&seeds))
 }
@@ -92,11 +97,24 @@ fn time_text(plan: &PlanFacts) -> String {
             let (time, rate) = (seconds_in_words(seconds), bytes_in_words(rate));
             format!("{time} at {rate}/s, if nobody else uses the line")
         }
-        (_, _, Some(later)) if later > 0 => {
+        (_, _, Some(later)) if plan.bytes_without_limit < plan.bytes_missing => {
             let (rest, later) = (bytes_in_words(plan.bytes_without_limit), seconds_in_words(later));
             format!("{rest} are left when the limit ends in {later}; then as fast as the line is")
         }
-        _ => "as fast as the line is: it has no limit".to_owned(),
+        _ => "as fast as the line is: it has no limit then".to_owned(),
+    }
+}
+
+/// The seed's hours, and what they mean for what is missing.
+fn hours_text(plan: &PlanFacts, hours: &str) -> String {
+    match (plan.seconds_within_hours, plan.seconds_until_no_limit) {
+        (Some(within), _) if plan.bytes_missing > 0 => {
+            format!("{hours}: done in {}", seconds_in_words(within))
+        }
+        (_, Some(later)) if later > 0 && plan.bytes_without_limit == plan.bytes_missing => {
+            format!("{hours}: begins in {}", seconds_in_words(later))
+        }
+        _ => hours.to_owned(),
     }
 }
 
@@ -121,8 +139,7 @@ fn plan_text(plan: &PlanFacts) -> String {
     }
     pair("time", time_text(plan));
     if let Some(hours) = &plan.hours {
-        let within = plan.seconds_within_hours.filter(|_| plan.bytes_missing > 0).map(seconds_in_words);
-        pair("hours", within.map_or_else(|| hours.clone(), |within| format!("{hours}: done in {within}")));
+        pair("hours", hours_text(plan, hours));
     }
     if !plan.unresolved.is_empty() {
         text += "\nThis cannot be resolved:\n";

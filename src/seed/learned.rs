@@ -11,7 +11,7 @@ use super::config::{Config, Packages};
 use super::family;
 use super::rehearsal::habits;
 use crate::cache::Cache;
-use crate::repo::{Kind, Trust};
+use crate::repo::{self, Kind, Trust};
 use crate::store;
 use crate::wan::Hours;
 
@@ -32,6 +32,25 @@ impl Learning {
 
     /// When, where nothing is said: at night.
     pub const HOURS: &str = "18:00-06:00";
+
+    /// The names that built-in seeds of these repositories may have, each with its repository's position.
+    fn names<'r>(&self, repos: impl Iterator<Item = &'r repo::Config>) -> Vec<(usize, Arc<str>)> {
+        let verified =
+            repos.enumerate().filter(|(_, repo)| repo.kind == Kind::Apt && repo.trust != Trust::None);
+        let verified = verified.filter(|_| self.enabled);
+        let name = |(position, (at, repo)): (usize, (usize, &repo::Config))| {
+            let name = if position == 0 { "learned".to_owned() } else { format!("learned-{}", repo.name) };
+            (at, name.into())
+        };
+        verified.enumerate().map(name).collect()
+    }
+
+    /// The names of all seeds that there may be: of those that are configured, and of the built-in ones.
+    #[must_use]
+    pub fn all_names(&self, seeds: &[Config], repos: &[repo::Config]) -> Vec<Arc<str>> {
+        let built_in = self.names(repos.iter()).into_iter().map(|(_, name)| name);
+        seeds.iter().map(|seed| Arc::clone(&seed.name)).chain(built_in).collect()
+    }
 }
 
 /// The built-in seeds beside those that are configured. Blocking.
@@ -41,14 +60,10 @@ pub(super) fn seeds(
     configured: &[Arc<Config>],
 ) -> Result<Vec<Arc<Config>>, store::Error> {
     let mut found = Vec::new();
-    if !learning.enabled {
-        return Ok(found);
-    }
-    let all = cache.repositories().iter();
-    let verified = all.filter(|repo| repo.config.kind == Kind::Apt && repo.config.trust != Trust::None);
-    for (position, repository) in verified.enumerate() {
-        let name =
-            if position == 0 { "learned".into() } else { format!("learned-{}", repository.name()).into() };
+    let repositories = cache.repositories();
+    let repos = repositories.list();
+    for (at, name) in learning.names(repos.iter().map(|repository| &repository.config)) {
+        let Some(repository) = repos.get(at) else { continue };
         let is_done = |seed: &Arc<Config>| {
             let wanted = &seed.packages;
             seed.name == name || (seed.repo == *repository.name() && (wanted.everything || wanted.learned))

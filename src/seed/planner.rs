@@ -6,15 +6,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::assemble::{AssemblyError, Material, assemble};
 use super::config::Config;
 use super::gather::folder;
-use super::jobs::Jobs;
 use super::learned::{self, Learning};
 use super::obtain::{Shelved, read_list, take_suite};
+use super::once::Jobs;
 use super::plan::{Part, Plan};
 use super::rehearsal::RehearsalFacts;
 use crate::cache::{Cache, Failure};
@@ -28,13 +29,28 @@ pub struct Planner(Arc<Inner>);
 
 struct Inner {
     cache: Cache,
-    seeds: Vec<Arc<Config>>,
+    /// Replaced as a whole when the configuration is read again, and when something is learned.
+    seeds: ArcSwap<Seeds>,
     governor: Governor,
-    learning: Learning,
     turn: Semaphore,
     /// Plans of some 20 MB each for a whole large release, until whoever asked has taken them.
     plans: Jobs<Key, Planned>,
     rehearsals: Rehearsals,
+}
+
+/// The seeds that there are.
+#[derive(Clone)]
+struct Seeds {
+    configured: Vec<Arc<Config>>,
+    learning: Learning,
+    /// Those that are there without being configured.
+    learned: Vec<Arc<Config>>,
+}
+
+impl Seeds {
+    fn new(configured: Vec<Config>, learning: Learning) -> Self {
+        Self { configured: configured.into_iter().map(Arc::new).collect(), learning, learned: Vec::new() }
+    }
 }
 
 /// By the seed's name and whether what is missing is fetched.
@@ -112,9 +128,9 @@ impl Planner {
     /// For configured seeds, and built-in ones, which will use the line as `governor` lets them.
     #[must_use]
     pub fn new(cache: Cache, seeds: Vec<Config>, learning: Learning, governor: Governor) -> Self {
-        let seeds = seeds.into_iter().map(Arc::new).collect();
+        let seeds = ArcSwap::from_pointee(Seeds::new(seeds, learning));
         let (turn, plans, rehearsals) = (Semaphore::new(1), Jobs::default(), Jobs::default());
-        Self(Arc::new(Inner { cache, seeds, governor, learning, turn, plans, rehearsals }))
+        Self(Arc::new(Inner { cache, seeds, governor, turn, plans, rehearsals }))
     }
 
     pub(super) fn cache(&self) -> &Cache {
@@ -130,35 +146,69 @@ impl Planner {
         &self.0.rehearsals
     }
 
-    /// What every seed is told: those that are configured, then those that are built in.
-    ///
-    /// # Errors
-    /// [`PlanError`], when the store cannot be read.
-    pub async fn configs(&self) -> Result<Vec<Arc<Config>>, PlanError> {
-        let planner = self.clone();
-        let learned = move || {
-            let Inner { cache, learning, seeds, .. } = &*planner.0;
-            learned::seeds(cache, learning, seeds)
-        };
-        let learned = tokio::task::spawn_blocking(learned).await.map_err(|_| PlanError::Stopping)?;
-        let learned = learned.map_err(|error| PlanError::Assembly(error.to_string().into()))?;
-        Ok(self.0.seeds.iter().cloned().chain(learned).collect())
+    /// Plans these seeds from now on. A plan that is being made is finished as it was asked for.
+    pub fn set_seeds(&self, seeds: Vec<Config>, learning: Learning) {
+        self.0.seeds.store(Arc::new(Seeds::new(seeds, learning)));
+        // A plan that is under way may be one of a seed that is another now: who asks next gets a new one.
+        self.0.plans.clear();
+        self.0.rehearsals.clear();
+    }
+
+    /// Finds out which seeds are there without being configured. What desktops asked for until now counts.
+    pub async fn learn(&self) {
+        let seeds = self.0.seeds.load_full();
+        if !seeds.learning.enabled {
+            return;
+        }
+        self.0.cache.settle_demand().await;
+        let (cache, known) = (self.0.cache.clone(), Arc::clone(&seeds));
+        let found =
+            tokio::task::spawn_blocking(move || learned::seeds(&cache, &known.learning, &known.configured));
+        match found.await {
+            Ok(Ok(learned)) => {
+                let next = Arc::new(Seeds { learned, ..Seeds::clone(&seeds) });
+                // Another configuration, or what another look found, stays.
+                self.0.seeds.compare_and_swap(&seeds, next);
+            }
+            Ok(Err(error)) => tracing::warn!(%error, "what desktops ask for cannot be looked up"),
+            // The program ends.
+            Err(_) => {}
+        }
     }
 
     /// Every seed.
-    ///
-    /// # Errors
-    /// [`PlanError`], when the store cannot be read.
-    pub async fn seeds(&self) -> Result<Vec<SeedFacts>, PlanError> {
-        self.0.cache.settle_demand().await;
-        Ok(self.configs().await?.iter().map(|config| self.facts(config)).collect())
+    #[must_use]
+    pub fn seeds(&self) -> Vec<SeedFacts> {
+        self.configs().iter().map(|config| self.facts(config)).collect()
     }
 
-    fn facts(&self, config: &Config) -> SeedFacts {
+    /// The seeds as they are configured, and those that are built in, as of when that was [looked
+    /// up](Self::learn) last.
+    pub(super) fn configs(&self) -> Vec<Arc<Config>> {
+        let seeds = self.0.seeds.load();
+        seeds.configured.iter().chain(&seeds.learned).cloned().collect()
+    }
+
+    /// One of them.
+    pub(super) fn config(&self, name: &str) -> Option<Arc<Config>> {
+        self.configs().into_iter().find(|config| *config.name == *name)
+    }
+
+    /// The same, or that there is none.
+    pub(super) fn known(&self, name: &str) -> Result<Arc<Config>, PlanError> {
+        self.config(name).ok_or_else(|| {
+            let seeds = self.configs();
+            let known: Vec<_> = seeds.iter().map(|config| &*config.name).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            PlanError::Unknown(name.to_owned(), known)
+        })
+    }
+
+    pub(super) fn facts(&self, config: &Config) -> SeedFacts {
         let repository = self.0.cache.repository_named(&config.repo);
         let generation = |suite: &String| {
             let folder = folder(suite).ok()?;
-            Some(self.0.cache.current_generation(repository?, &folder)?.row.id)
+            Some(self.0.cache.current_generation(repository.as_deref()?, &folder)?.row.id)
         };
         let suite = |suite: &String| SeedSuite { suite: suite.clone(), generation: generation(suite) };
         SeedFacts {
@@ -184,12 +234,10 @@ impl Planner {
         fetch: bool,
         patience: Duration,
     ) -> Result<Option<Arc<Plan>>, PlanError> {
-        let all = self.configs().await?;
-        let Some(config) = all.iter().find(|config| *config.name == *name).cloned() else {
-            let known: Vec<_> = all.iter().map(|config| &*config.name).collect();
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            return Err(PlanError::Unknown(name.to_owned(), known));
-        };
+        if self.config(name).is_none_or(|config| config.built_in) {
+            self.learn().await;
+        }
+        let config = self.known(name)?;
         let key = (Arc::clone(&config.name), fetch);
         let planner = self.clone();
         let work = || async move { planner.make(config, fetch).await.map(Arc::new) };
@@ -200,7 +248,7 @@ impl Planner {
     async fn make(&self, config: Arc<Config>, fetch: bool) -> Result<Plan, PlanError> {
         let _turn = self.0.turn.acquire().await.map_err(|_| PlanError::Stopping)?;
         let cache = &self.0.cache;
-        let Some(repository) = cache.repository_named(&config.repo).cloned() else {
+        let Some(repository) = cache.repository_named(&config.repo) else {
             return Err(PlanError::NotHere(format!("the repository {}", config.repo)));
         };
         let mut material = Material {
@@ -243,6 +291,6 @@ impl Planner {
 }
 
 /// The hosts that a repository's files may come from.
-fn upstream_hosts(repository: &Repository) -> Vec<Host> {
+pub(super) fn upstream_hosts(repository: &Repository) -> Vec<Host> {
     repository.config.upstreams.iter().map(|base| base.origin.host.clone()).collect()
 }

@@ -134,7 +134,7 @@ impl Planner {
         let cache = self.cache();
         cache.settle_demand().await;
         let mut repos = Vec::new();
-        for repository in cache.repositories() {
+        for repository in cache.repositories().list() {
             if repository.config.kind == Kind::Apt && repository.config.trust != Trust::None {
                 repos.extend(self.rehearse_repo(repository, from, to, fetch).await?);
             }
@@ -170,7 +170,6 @@ impl Planner {
         }
         let seeds: Vec<_> = self
             .configs()
-            .await?
             .into_iter()
             .filter(|seed| !seed.built_in)
             .filter(|seed| seed.repo == *repository.name())

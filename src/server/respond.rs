@@ -8,8 +8,9 @@ use hyper::ext::ReasonPhrase;
 
 use super::body::{Content, Source as BodySource, Stored};
 use super::error::Told;
+use super::multipart;
 use crate::cache::{
-    Answer, ByteRange, Cache, Conditions, Description, Entry, Freshness, Passed, SeedUse, Verdict,
+    Answer, ByteRange, Cache, Conditions, Description, Entry, Freshness, Passed, SeedUse, Validators, Verdict,
 };
 use crate::clock;
 use crate::outcome::{Outcome, Source};
@@ -78,18 +79,28 @@ impl Asking<'_> {
                     _ => "lumbung; hit",
                 };
                 response.headers_mut().insert(CACHE_STATUS, HeaderValue::from_static(status));
+                let source = |first, last| BodySource::Flight {
+                    reader: Box::new(flight.reader(&head, first, last)),
+                    cache: self.cache.clone(),
+                    resource: Box::new(self.resource.clone()),
+                };
+                if let (Some(parts), Some(size)) =
+                    (self.parts(verdict, &head.validators, head.total), head.total)
+                {
+                    *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+                    let part = |part: ByteRange| source(part.first, Some(part.last));
+                    let content = multipart::divide(response.headers_mut(), size, &parts, part);
+                    return Reply { head: response, content, outcome, source: source_of(outcome), seeded };
+                }
                 let range = match verdict {
                     Verdict::Full => Some((0, None, head.total)),
                     Verdict::Partial(range) => Some((range.first, Some(range.last), Some(range.len()))),
                     _ => None,
                 };
                 let content = match range {
-                    Some((first, last, size)) if !self.head_only && size != Some(0) => BodySource::Flight {
-                        reader: Box::new(flight.reader(&head, first, last)),
-                        cache: self.cache.clone(),
-                        resource: Box::new(self.resource.clone()),
+                    Some((first, last, size)) if !self.head_only && size != Some(0) => {
+                        source(first, last).into_content(size)
                     }
-                    .into_content(size),
                     _ => Content::Empty,
                 };
                 let seeded = seeded.filter(|_| !matches!(content, Content::Empty));
@@ -122,6 +133,13 @@ impl Asking<'_> {
         if (verdict, outcome, freshness) != (Verdict::Full, Outcome::Hit, &Freshness::Fresh) {
             headers.insert(CACHE_STATUS, cache_status(entry, outcome, freshness));
         }
+        if let Some(parts) = self.parts(verdict, &entry.validators, Some(size)) {
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            let part = |part| BodySource::Stored(Stored::new(std::sync::Arc::clone(entry), part));
+            let content = multipart::divide(response.headers_mut(), size, &parts, part);
+            let seeded = self.seeded(entry, outcome, &content);
+            return Reply { head: response, content, outcome, source: source_of(outcome), seeded };
+        }
         let range = match verdict {
             Verdict::Full if size > 0 => Some(ByteRange { first: 0, last: size - 1 }),
             Verdict::Partial(range) => Some(range),
@@ -133,9 +151,21 @@ impl Asking<'_> {
             }
             _ => Content::Empty,
         };
-        let is_hit = outcome == Outcome::Hit && !matches!(content, Content::Empty);
-        let seeded = if is_hit { self.cache.seed_use(entry) } else { None };
+        let seeded = self.seeded(entry, outcome, &content);
         Reply { head: response, content, outcome, source: source_of(outcome), seeded }
+    }
+
+    /// What is owed to a seed by an answer that gives something of a kept copy.
+    fn seeded(&self, entry: &Entry, outcome: Outcome, content: &Content) -> Option<SeedUse> {
+        let is_hit = outcome == Outcome::Hit && !matches!(content, Content::Empty);
+        if is_hit { self.cache.seed_use(entry) } else { None }
+    }
+
+    /// The parts that a request for several is answered with.
+    fn parts(&self, verdict: Verdict, validators: &Validators, size: Option<u64>) -> Option<Vec<ByteRange>> {
+        // A range means nothing to a HEAD (RFC 9110 §14.2).
+        let whole = verdict == Verdict::Full && !self.head_only;
+        whole.then(|| self.conditions.parts(validators, size)).flatten()
     }
 
     /// Status and headers for a representation with these properties.

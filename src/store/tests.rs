@@ -15,6 +15,7 @@ mod pins;
 mod publishing;
 mod resuming;
 mod retiring;
+mod seeds;
 mod tables;
 mod working_set;
 

@@ -68,7 +68,8 @@ impl Fill {
         let now = self.unix_now();
         let PartialMeta { etag, last_modified, content_type, upstream, .. } = transfer.meta().clone();
         let rules = || {
-            let (this, headers) = from.filter(|_| self.resource.class == PathClass::Other)?;
+            let (this, headers) =
+                from.filter(|_| self.resource.class == PathClass::Other && self.goal.checksum.is_none())?;
             serde_json::to_string(&policy::rules(headers, this.asked).ok()?).ok()
         };
         let policy = self.goal.mark().or_else(rules);

@@ -52,10 +52,21 @@ type Entry = [u8; ENTRY];
 /// What is known of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Expected {
-    /// In bytes.
+    /// In bytes, or [`Expected::ANY_SIZE`].
     pub size: u64,
     /// What it hashes to.
     pub checksum: Checksum,
+}
+
+impl Expected {
+    /// Stands for a size that nobody told: checksum lists have none.
+    pub const ANY_SIZE: u64 = u64::MAX;
+
+    /// The size in bytes, where it is known.
+    #[must_use]
+    pub const fn size(&self) -> Option<u64> {
+        if self.size == Self::ANY_SIZE { None } else { Some(self.size) }
+    }
 }
 
 /// A table in memory, the same bytes as on disk.

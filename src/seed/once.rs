@@ -86,6 +86,11 @@ impl<K: Clone + Eq + Hash, T: Clone + Send + Sync + 'static> Jobs<K, T> {
         Some(outcome)
     }
 
+    /// Forgets all: who asks next gets a new one. Who waits for one of them is still told.
+    pub(super) fn clear(&self) {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Forgets a job whose outcome was delivered: who asks next wants to know how it is then. Whoever waited for it
     /// as well may come later, when the next one runs already.
     fn forget(&self, key: &K, delivered: &watch::Receiver<Option<T>>) {
