@@ -140,7 +140,8 @@ impl App {
             admin: Arc::clone(&admin_door),
             lines: lines.clone(),
         });
-        let api = api::ApiState::new(cache, server.explainer(), (planner, runner), reloader.for_api(), &token);
+        let api =
+            api::ApiState::new(cache, server.explainer(), (planner, runner), reloader.for_api(), &token);
         let state =
             admin::AdminState { status: Arc::new(move || facts.status()), metrics, ready: Arc::default() };
         Ok(Self { server, admin, admin_door, reloader, state, api, store, tasks, lines })

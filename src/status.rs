@@ -459,7 +459,9 @@ pub(crate) mod tests {
                 ],
                 traffic,
             }],
-            channels_wait_for: vec!["the channel stable waits: the seed noble-desktop has 300 MB left".to_owned()],
+            channels_wait_for: vec![
+                "the channel stable waits: the seed noble-desktop has 300 MB left".to_owned(),
+            ],
             seeds: vec![SeedState {
                 seed: SeedFacts {
                     seed: "noble-desktop".to_owned(),

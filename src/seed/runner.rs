@@ -92,11 +92,7 @@ impl Runner {
     ///
     /// # Errors
     /// When the catalog cannot be read.
-    pub fn new(
-        cache: Cache,
-        planner: Planner,
-        governor: Governor,
-        ) -> Result<Self, store::Error> {
+    pub fn new(cache: Cache, planner: Planner, governor: Governor) -> Result<Self, store::Error> {
         let mut table = Table::default();
         for (seed, text) in cache.store().seed_journals()? {
             match serde_json::from_str(&text) {
@@ -106,7 +102,7 @@ impl Runner {
         }
         let (permits, table) = (Mutex::default(), Mutex::new(table));
         let inner = Arc::new(Inner { cache, planner, governor, permits, table });
-        inner.cache.set_readiness(Box::new(Here(Arc::downgrade(&inner))));
+        inner.cache.set_readiness(Arc::new(Here(Arc::downgrade(&inner))));
         Ok(Self(inner))
     }
 

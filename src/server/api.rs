@@ -308,7 +308,9 @@ fn moved(result: Result<crate::suite::Moved, NotMoved>) -> Response<Body> {
         Err(error @ (NotMoved::Unknown { .. } | NotMoved::NoGeneration(_))) => {
             problem(StatusCode::NOT_FOUND, &sentence(&error))
         }
-        Err(error @ (NotMoved::NoPast(_) | NotMoved::NotReady(..))) => problem(StatusCode::CONFLICT, &sentence(&error)),
+        Err(error @ (NotMoved::NoPast(_) | NotMoved::NotReady(..))) => {
+            problem(StatusCode::CONFLICT, &sentence(&error))
+        }
         Err(error @ NotMoved::Store(_)) => failed(&error),
     }
 }

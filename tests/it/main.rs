@@ -46,6 +46,8 @@ mod real_apt;
 mod reload;
 mod requests;
 mod resumes;
+mod seed_kills;
+mod seed_ready;
 mod seed_runs;
 mod seeds;
 mod seeing;
