@@ -102,7 +102,7 @@ impl Runner {
         }
         let (permits, table) = (Mutex::default(), Mutex::new(table));
         let inner = Arc::new(Inner { cache, planner, governor, permits, table });
-        inner.cache.set_readiness(Box::new(Here(Arc::downgrade(&inner))));
+        inner.cache.set_readiness(Arc::new(Here(Arc::downgrade(&inner))));
         Ok(Self(inner))
     }
 

@@ -47,6 +47,8 @@ mod rehearsals;
 mod reload;
 mod requests;
 mod resumes;
+mod seed_kills;
+mod seed_ready;
 mod seed_runs;
 mod seeds;
 mod seeing;
