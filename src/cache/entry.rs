@@ -1,9 +1,12 @@
 //! A stored answer held open: what a hit needs, without database or file system look-up.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::io::IoSliceMut;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use http_cache_semantics::CachePolicy;
+use rustix::io::ReadWriteFlags;
 
 use super::goal::UNVERIFIED;
 use super::validators::{Validators, digest_tag, stream_tag};
@@ -36,8 +39,8 @@ impl Description {
     }
 }
 
-/// What is kept under one name, with its file open. Immutable but for the note of its last hashing; a new
-/// state replaces it.
+/// What is kept under one name, with its file open. It is never held under two names. Immutable but for notes
+/// of what was found out about it; a new state replaces it.
 #[derive(Debug)]
 pub struct Entry {
     /// What the catalog says.
@@ -50,7 +53,9 @@ pub struct Entry {
     description: Description,
     /// The head of an answer with all of it, once it was needed.
     head: Once<Box<HeaderMap>>,
-    /// What of it is in memory.
+    /// All of its bytes, where they are few, once they were asked for.
+    short: Once<Bytes>,
+    /// What of it is in the kernel's memory.
     pub warmth: Warmth,
     /// The caching rules that came with it, where they govern it (RFC 9111).
     pub policy: Option<CachePolicy>,
@@ -58,11 +63,18 @@ pub struct Entry {
     verified_at: AtomicI64,
     /// The second in which it was last asked for, the same way.
     used_at: AtomicI64,
+    /// The stamp of the view whose indices listed these bytes under this name; 0 for none.
+    listed_in: AtomicU64,
 }
 
 /// Set once, when it is first needed.
 #[expect(clippy::disallowed_types, reason = "no process-wide variable: it belongs to its entry")]
 type Once<T> = std::sync::OnceLock<T>;
+
+/// Up to this size, in bytes, an object's bytes are kept with its entry: written along with the head they cost
+/// one system call, and one copy that is cheaper than the second call would be. The entries that are held open
+/// are counted, so that this takes 32 MiB at most.
+const SHORT: usize = 8 * 1024;
 
 /// No time at all.
 const NEVER: i64 = i64::MIN;
@@ -92,10 +104,12 @@ impl Entry {
             validators,
             description,
             head: Once::default(),
+            short: Once::default(),
             warmth,
             policy,
             verified_at: AtomicI64::new(NEVER),
             used_at: AtomicI64::new(NEVER),
+            listed_in: AtomicU64::new(0),
         }
     }
 
@@ -111,6 +125,20 @@ impl Entry {
         self.head.get_or_init(|| Box::new(make()))
     }
 
+    /// All of a short object, unless the disk would have to be waited for.
+    #[must_use]
+    pub fn short(&self) -> Option<Bytes> {
+        let size = usize::try_from(self.meta.size).ok().filter(|size| *size <= SHORT)?;
+        if let Some(bytes) = self.short.get() {
+            return Some(bytes.clone());
+        }
+        let mut bytes = vec![0; size];
+        let mut space = [IoSliceMut::new(&mut bytes)];
+        // Whatever fails here fails again where the file is sent, and is told there.
+        let count = rustix::io::preadv2(&self.blob.file, &mut space, 0, ReadWriteFlags::NOWAIT).ok()?;
+        (count == size).then(|| self.short.get_or_init(|| bytes.into()).clone())
+    }
+
     /// Notes that it was asked for at `now` (seconds since 1970). Whether this second is a new one, of which
     /// the store should know.
     pub(super) fn note_use(&self, now: i64) -> bool {
@@ -119,6 +147,16 @@ impl Entry {
             self.used_at.store(now, Ordering::Relaxed);
         }
         new
+    }
+
+    /// Whether the indices of the view with this stamp were found to list these bytes under this name.
+    pub(super) fn is_listed_in(&self, stamp: u64) -> bool {
+        stamp != 0 && self.listed_in.load(Ordering::Relaxed) == stamp
+    }
+
+    /// Notes that they do, so that the next request need not look again.
+    pub(super) fn note_listed(&self, stamp: u64) {
+        self.listed_in.store(stamp, Ordering::Relaxed);
     }
 
     /// When the bytes were last found to be right (seconds since 1970), as far as this entry knows.

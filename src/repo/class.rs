@@ -46,13 +46,17 @@ impl PathClass {
         if name.is_empty() {
             return Self::Other;
         }
+        // No hash ends like this, so the most frequent question comes first.
+        if is_package(name) {
+            return Self::Immutable;
+        }
         if let Some(class) = by_hash(path) {
             return class;
         }
         if matches!(name, "InRelease" | "Release" | "Release.gpg") {
             return Self::Release;
         }
-        if is_package(name) || has_folder(path, "pool") {
+        if has_folder(path, "pool") {
             return Self::Immutable;
         }
         let named_index = INDEX_NAMES.iter().any(|index| name.starts_with(index));

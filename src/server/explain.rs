@@ -50,6 +50,11 @@ impl Explainer {
         Self { router: Arc::new(Router::new(repositories, config, channels, offices)), cache }
     }
 
+    /// What it asks.
+    pub(super) fn into_parts(self) -> (Arc<Router>, Cache) {
+        (self.router, self.cache)
+    }
+
     pub(super) const fn new(router: Arc<Router>, cache: Cache) -> Self {
         Self { router, cache }
     }
@@ -101,6 +106,7 @@ impl Explainer {
             headers: &headers,
             local: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
             client: client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+            exchange: None,
         })
     }
 }

@@ -115,6 +115,7 @@ impl Connection {
             headers: &headers,
             local: self.local,
             client: self.client.ip(),
+            exchange: Some(&self.exchange),
         };
         match self.shared.router.route(asked) {
             // A probe is answered without fetching the whole.
@@ -134,6 +135,7 @@ impl Connection {
             headers: request.headers(),
             local: self.local,
             client: self.client.ip(),
+            exchange: Some(&self.exchange),
         })
     }
 

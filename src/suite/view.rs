@@ -4,6 +4,7 @@ mod belongings;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
@@ -11,7 +12,7 @@ use super::channel::Channel;
 use super::generation::Generation;
 use crate::digest::Digest;
 use crate::repo::apt::checksum::Checksum;
-use crate::repo::apt::table::{Expected, Table};
+use crate::repo::apt::table::{Expected, PathKey, Table};
 use crate::repo_path::RepoPath;
 use crate::store::{self, Check};
 
@@ -19,6 +20,8 @@ use crate::store::{self, Check};
 #[derive(Debug)]
 pub struct Suites {
     views: Vec<ArcSwap<View>>,
+    /// The last stamp that a view was given.
+    stamps: AtomicU64,
 }
 
 /// One repository's suites at one moment.
@@ -35,6 +38,7 @@ pub struct View {
     shown: HashMap<Arc<str>, HashMap<Arc<str>, Vec<Listing>>>,
     /// The rest has changed since it was [arranged](View::arrange).
     changed: bool,
+    stamp: u64,
 }
 
 /// What a channel points at.
@@ -99,7 +103,8 @@ impl Suites {
     /// No suites yet, for so many repositories.
     #[must_use]
     pub fn new(repositories: usize) -> Self {
-        Self { views: (0..repositories).map(|_| ArcSwap::default()).collect() }
+        let views = (0..repositories).map(|_| ArcSwap::default()).collect();
+        Self { views, stamps: AtomicU64::new(0) }
     }
 
     /// What requests to a repository see now.
@@ -114,13 +119,23 @@ impl Suites {
         self.views[repository].rcu(|view| {
             let mut next = View::clone(view);
             change(&mut next);
-            next.arrange();
+            if next.arrange() {
+                // Only a number that nobody had before: it orders nothing.
+                next.stamp = self.stamps.fetch_add(1, Ordering::Relaxed) + 1;
+            }
             next
         });
     }
 }
 
 impl View {
+    /// A number that changes whenever what indices list, or channels show, may have changed: what was
+    /// [listed](Self::listed) under it is still listed. 0 before anything is.
+    #[must_use]
+    pub const fn stamp(&self) -> u64 {
+        self.stamp
+    }
+
     /// The suite with this folder.
     #[must_use]
     pub fn suite(&self, folder: &str) -> Option<&Suite> {
@@ -180,10 +195,10 @@ impl View {
     #[must_use]
     pub fn listed(&self, path: &RepoPath, channel: &Channel) -> Option<Finding> {
         folders(path.as_str()).rev().find_map(|root| {
-            let below = path.below(root)?;
             let all = self.tables.get(root)?;
+            let key = PathKey::of(path.strip(root)?);
             let find = |listing: &Listing| {
-                let expected = listing.table.find(below.as_str()).next()?;
+                let expected = listing.table.find_key(key).next()?;
                 Some(Finding { expected, index: listing.index })
             };
             let shown = match channel {
@@ -216,9 +231,10 @@ impl View {
     }
 
     /// Makes what follows from the rest, after a change.
-    fn arrange(&mut self) {
+    /// Whether anything had to be made.
+    fn arrange(&mut self) -> bool {
         if !std::mem::take(&mut self.changed) {
-            return;
+            return false;
         }
         self.rank_tables();
         let names: HashSet<_> = self.pinned.keys().map(|(channel, _)| Arc::clone(channel)).collect();
@@ -230,6 +246,7 @@ impl View {
         };
         self.shown =
             names.into_iter().map(|name| (Arc::clone(&name), tables(&Channel::Named(name)))).collect();
+        true
     }
 
     /// Makes `generation` current; the one before it becomes older.

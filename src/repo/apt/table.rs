@@ -41,6 +41,20 @@ pub const MAX_ENTRIES: usize = 8_000_000;
 
 type Entry = [u8; ENTRY];
 
+/// What stands for a path in every table: making it costs more than looking for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PathKey([u8; PATH]);
+
+impl PathKey {
+    /// That of a path in the spelling of [`RepoPath`](crate::repo_path::RepoPath).
+    #[must_use]
+    pub fn of(path: &str) -> Self {
+        let mut key = [0; PATH];
+        key.copy_from_slice(&Digest::of(path.as_bytes()).as_bytes()[..PATH]);
+        Self(key)
+    }
+}
+
 /// What is known of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Expected {
@@ -107,7 +121,7 @@ impl Builder {
             Checksum::Sha512(half) => (SHA512, half),
         };
         self.make_room(ENTRY)?;
-        self.file.extend_from_slice(&key(path));
+        self.file.extend_from_slice(&PathKey::of(path).0);
         self.file.extend_from_slice(&(flag | expected.size).to_be_bytes()[8 - ABOUT..]);
         self.file.extend_from_slice(hash);
         Ok(())
@@ -223,7 +237,11 @@ impl Table {
 
     /// What is listed for a path: mostly nothing or one, several where suites disagree.
     pub fn find(&self, path: &str) -> impl Iterator<Item = Expected> {
-        let key = key(path);
+        self.find_key(PathKey::of(path))
+    }
+
+    /// The same for a path that is looked for in several tables.
+    pub fn find_key(&self, PathKey(key): PathKey) -> impl Iterator<Item = Expected> {
         let entries = self.entries();
         let start = first_of(entries, &key);
         entries[start..].iter().take_while(move |entry| entry[..PATH] == key).map(expected)
@@ -274,12 +292,6 @@ fn first_of(entries: &[Entry], key: &[u8; PATH]) -> usize {
         }
     }
     low + entries[low..high].partition_point(|entry| entry[..PATH] < key[..])
-}
-
-fn key(path: &str) -> [u8; PATH] {
-    let mut key = [0; PATH];
-    key.copy_from_slice(&Digest::of(path.as_bytes()).as_bytes()[..PATH]);
-    key
 }
 
 fn expected(entry: &Entry) -> Expected {
