@@ -169,3 +169,53 @@ impl Entry {
         self.verified_at.store(at, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::digest::Digest;
+
+    fn entry(length: usize) -> Entry {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&vec![7; length]).unwrap();
+        let (digest, size) = (Digest::of(&vec![7; length]), length as u64);
+        let meta = EntryMeta {
+            digest,
+            size,
+            etag: None,
+            last_modified: None,
+            content_type: None,
+            fetched_at: 0,
+            validated_at: 0,
+            upstream: String::new(),
+            policy: None,
+        };
+        Entry::new(meta, Blob { file: Arc::new(file), size, digest })
+    }
+
+    #[test]
+    fn only_the_bytes_of_short_objects_are_kept() {
+        for length in [0, 1, SHORT] {
+            let entry = entry(length);
+            assert_eq!(entry.short().unwrap(), vec![7; length]);
+            // A file that is cut now is not read again.
+            entry.blob.file.set_len(0).unwrap();
+            assert_eq!(entry.short().unwrap(), vec![7; length]);
+        }
+        assert_eq!(entry(SHORT + 1).short(), None);
+        let cut = entry(10);
+        cut.blob.file.set_len(9).unwrap();
+        assert_eq!(cut.short(), None);
+    }
+
+    #[test]
+    fn what_was_listed_counts_for_one_view() {
+        let entry = entry(1);
+        assert!(!entry.is_listed_in(0) && !entry.is_listed_in(1));
+        entry.note_listed(1);
+        assert!(entry.is_listed_in(1) && !entry.is_listed_in(2));
+    }
+}

@@ -385,6 +385,29 @@ fn folders(path: &str) -> impl DoubleEndedIterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::repo::apt::table::Builder;
+
+    #[test]
+    fn a_view_is_stamped_anew_when_what_is_listed_changes() {
+        let suites = Suites::new(2);
+        let stamp = |repository| suites.view(repository).stamp();
+        assert_eq!((stamp(0), stamp(1)), (0, 0));
+        let table = Arc::new(Builder::new().finish());
+        let add = |repository, index| {
+            let index = Checksum::Sha256(Digest::of(index));
+            suites.change(repository, |view| view.add_table(&Arc::from(""), index, Arc::clone(&table), 0));
+        };
+        add(0, b"a");
+        add(1, b"a");
+        let (first, other) = (stamp(0), stamp(1));
+        assert!(first != 0 && other != 0 && first != other);
+        add(0, b"a");
+        assert_eq!(stamp(0), first, "nothing is new");
+        add(0, b"b");
+        assert_ne!(stamp(0), first);
+        suites.change(0, |view| view.forget_tables(1));
+        assert!(![0, first, other].contains(&stamp(0)));
+    }
 
     #[test]
     fn folders_are_the_prefixes_of_a_path() {
