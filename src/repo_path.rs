@@ -163,9 +163,18 @@ impl RepoPath {
         if prefix.is_empty() {
             return Some(self.clone());
         }
+        self.strip(prefix).map(|rest| Self(Arc::from(rest)))
+    }
+
+    /// The same as text, without a copy.
+    #[must_use]
+    pub fn strip(&self, prefix: &str) -> Option<&str> {
+        if prefix.is_empty() {
+            return Some(&self.0);
+        }
         match self.0.strip_prefix(prefix)? {
-            "" => Some(Self(Arc::from(""))),
-            rest => rest.strip_prefix('/').map(|rest| Self(Arc::from(rest))),
+            "" => Some(""),
+            rest => rest.strip_prefix('/'),
         }
     }
 

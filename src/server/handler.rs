@@ -140,6 +140,7 @@ impl Connection {
             headers: &headers,
             local: self.local,
             client: self.client.ip(),
+            exchange: Some(&self.exchange),
         };
         match self.shared.router.route(asked) {
             // A probe is answered without fetching the whole.
@@ -159,6 +160,7 @@ impl Connection {
             headers: request.headers(),
             local: self.local,
             client: self.client.ip(),
+            exchange: Some(&self.exchange),
         })
     }
 
