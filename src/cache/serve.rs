@@ -40,9 +40,21 @@ impl Cache {
         client: IpAddr,
         head_only: bool,
     ) -> Answer {
-        if let Some(answer) = self.at_once(resource, channel, (!head_only).then_some(client)) {
-            return answer;
+        match self.at_once(resource, channel, (!head_only).then_some(client)) {
+            Some(answer) => answer,
+            // By itself: a connection whose every request is a hit needs no room for all that may have to be
+            // waited for otherwise.
+            None => Box::pin(self.serve_slowly(resource, channel, client, head_only)).await,
         }
+    }
+
+    async fn serve_slowly(
+        &self,
+        resource: &Resource,
+        channel: &Channel,
+        client: IpAddr,
+        head_only: bool,
+    ) -> Answer {
         let mut answer = self.answer(resource, channel, client, head_only).await;
         if head_only {
             return answer;

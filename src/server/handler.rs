@@ -205,10 +205,10 @@ impl Connection {
             }
             Route::Pass(resource) => {
                 account.repo = Some(Arc::clone(resource.repository.name()));
-                self.pass(&resource, request).await
+                Box::pin(self.pass(&resource, request)).await
             }
             Route::Tunnel(host, port) => {
-                let opened = tunnel::open(&host, port).await;
+                let opened = Box::pin(tunnel::open(&host, port)).await;
                 match opened {
                     Ok(upstream) => {
                         self.exchange.become_tunnel();
