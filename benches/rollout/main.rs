@@ -14,8 +14,8 @@
 //!   of the release file should cross.
 //!
 //! The [line](relay) between Lumbung and the archive's server has 10 Mbit/s, 200 ms there and back, loses one packet
-//! in a hundred, and is dead for 30 s every now and then. Further options: `--clients 100`, `--rate 10` (Mbit/s),
-//! `--drop-every 90` (seconds of life between two deaths; 0 for none).
+//! in a hundred, and is dead for 30 s every now and then. Further options: `--recommends no`, `--clients 100`,
+//! `--rate 10` (Mbit/s), `--drop-every 90` (seconds of life between two deaths; 0 for none).
 //!
 //! Needs `nginx`. Nothing leaves the machine.
 
@@ -43,6 +43,7 @@ struct Options {
     suite: String,
     components: Vec<String>,
     packages: Vec<String>,
+    recommends: bool,
     clients: usize,
     shape: Shape,
 }
@@ -65,6 +66,7 @@ impl Options {
             suite: String::new(),
             components: vec!["main".to_owned()],
             packages: Vec::new(),
+            recommends: true,
             clients: 100,
             shape: Shape { rate: 1_250_000, drop_every: Duration::from_secs(90), ..Shape::default() },
         };
@@ -81,6 +83,7 @@ impl Options {
                 "--suite" => options.suite = value,
                 "--components" => options.components = value.split(',').map(str::to_owned).collect(),
                 "--packages" => options.packages = value.split(',').map(str::to_owned).collect(),
+                "--recommends" => options.recommends = value != "no",
                 "--clients" => options.clients = value.parse()?,
                 "--rate" => options.shape.rate = value.parse::<u64>()? * 125_000,
                 "--drop-every" => options.shape.drop_every = Duration::from_secs(value.parse()?),
@@ -99,6 +102,7 @@ async fn run(options: &Options) -> anyhow::Result<()> {
         suite: options.suite.clone(),
         components: options.components.clone(),
         packages: options.packages.clone(),
+        recommends: options.recommends,
     };
     let wanted = plan(scratch.path(), &archive, &seed, options).await?;
     let unique: u64 = wanted.iter().map(|file| file.size).sum();
@@ -145,10 +149,7 @@ async fn run(options: &Options) -> anyhow::Result<()> {
     line.shape(false);
     let server = Lumbung::start(scratch.path(), "seeded", line.address(), &seed).await?;
     let begun = Instant::now();
-    if !server.seed()? {
-        println!("  this program plans seeds and does not run them yet");
-        return server.stop();
-    }
+    server.seed()?;
     let seeded = line.use_until_now();
     row("seeding, over a line without limits", format!("{:.0} s", begun.elapsed().as_secs_f64()));
     row(
