@@ -10,6 +10,7 @@ mod client;
 mod engine;
 mod generate;
 mod output;
+mod rehearse;
 mod reload;
 mod remote;
 mod seed;
@@ -44,6 +45,7 @@ pub fn run() -> ExitCode {
         Command::Check(check) => check::run(&check),
         Command::Status(status) => status::run(&status),
         Command::Seed(seed) => seed::run(&seed),
+        Command::Rehearse(rehearse) => rehearse::run(&rehearse),
         Command::Suite(suite) => suite::run(&suite),
         Command::Verify(verify) => verify::run(&verify),
         Command::Reload(reload) => reload::run(&reload),

@@ -43,6 +43,7 @@ mod hostile;
 mod learning;
 mod outages;
 mod real_apt;
+mod rehearsals;
 mod reload;
 mod requests;
 mod resumes;
