@@ -224,7 +224,7 @@ impl Reloader {
             client,
             repositories: Arc::clone(&repositories),
             channels: next.channels.clone(),
-            seeds: next.seeds.iter().map(|seed| Arc::clone(&seed.name)).collect(),
+            seeds: next.learning.all_names(&next.seeds, &next.repos),
             retries: next.upstream.retries,
             patience: next.upstream.patience,
             demand: super::demand_of(next),

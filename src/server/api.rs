@@ -23,7 +23,7 @@ use super::admin::{answer, failed, problem};
 use super::explain::{Explainer, Unexplained};
 use crate::cache::{Cache, NotMoved, ScrubFacts, ScrubOrder, ScrubRunning};
 use crate::digest::Digest;
-use crate::seed::{PlanError, PlanFacts, Planner, Runner, SeedState, Upgrade, Verifier};
+use crate::seed::{PlanError, PlanFacts, Planner, Runner, SeedState, Upgrade as SeedUpgrade, Verifier};
 use crate::store::Usage;
 
 /// How long the answer to a refresh, or a plan, waits for upstream; below the time limit of every answer.
@@ -227,7 +227,7 @@ async fn run_seed(
     Query(RunHow { now }): Query<RunHow>,
 ) -> Response<Body> {
     state.planner.learn().await;
-    seed_answer(state.runner.run(&name, now))
+    seed_answer(state.runner.run(&name, now).await)
 }
 
 async fn stop_seed(State(state): State<ApiState>, Path(name): Path<String>) -> Response<Body> {
@@ -246,7 +246,7 @@ async fn verify_seed(
     Query(Between { from, to }): Query<Between>,
 ) -> Response<Body> {
     let upgrade = match (from, to) {
-        (Some(from), Some(to)) => Some(Upgrade { from, to }),
+        (Some(from), Some(to)) => Some(SeedUpgrade { from, to }),
         (None, None) => None,
         _ => return problem(StatusCode::BAD_REQUEST, "An upgrade has both: from=SUITE and to=SUITE."),
     };
