@@ -50,6 +50,7 @@ mod resumes;
 mod seed_kills;
 mod seed_ready;
 mod seed_runs;
+mod seed_verify;
 mod seeds;
 mod seeing;
 mod sending;
