@@ -224,7 +224,6 @@ impl Reloader {
             client,
             repositories: Arc::clone(&repositories),
             channels: next.channels.clone(),
-            seeds: next.seeds.iter().map(|seed| Arc::clone(&seed.name)).collect(),
             retries: next.upstream.retries,
             patience: next.upstream.patience,
             demand: super::demand_of(next),
