@@ -227,6 +227,7 @@ impl Reloader {
             retries: next.upstream.retries,
             patience: next.upstream.patience,
             demand: super::demand_of(next),
+            seeds: next.learning.all_names(&next.seeds, &next.repos),
         };
         // First what may still fail.
         let (cache, listed) = (inner.cache.clone(), Arc::clone(&repositories));
