@@ -40,6 +40,7 @@ mod fragments;
 mod freshness;
 mod full_disk;
 mod hostile;
+mod learned_runs;
 mod learning;
 mod outages;
 mod real_apt;
