@@ -16,6 +16,7 @@
 mod absent;
 mod administer;
 mod answer;
+mod carrying;
 mod channels;
 mod conditions;
 mod direct;
@@ -42,6 +43,7 @@ mod warmth;
 
 pub use administer::Unknown;
 pub use answer::{Answer, Freshness, Passed};
+pub use carrying::{Arrival, Held, NotTaken};
 pub use channels::NotMoved;
 pub use conditions::{ByteRange, Conditions, Verdict};
 pub use direct::PassRequest;
@@ -52,7 +54,7 @@ pub use failure::Failure;
 pub use flight::{Cut, Flight, FlightStatus, Head, Reader};
 pub use lookup::{Cache, Parts};
 pub use pass_body::PassBody;
-pub use refresh::load_keyrings;
+pub use refresh::{Carried, Vouched, load_keyrings};
 pub use scrub::{DEFAULT_RATE, DamagedObject, ScrubFacts, ScrubOrder, ScrubRunning};
 pub use seeding::archive_root;
 pub use validators::Validators;

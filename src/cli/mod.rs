@@ -5,6 +5,7 @@
 //! wrongly.
 
 mod args;
+mod carry;
 mod check;
 mod client;
 mod engine;
@@ -45,6 +46,8 @@ pub fn run() -> ExitCode {
         Command::Seed(seed) => seed::run(&seed),
         Command::Suite(suite) => suite::run(&suite),
         Command::Verify(verify) => verify::run(&verify),
+        Command::Import(import) => carry::import(&import),
+        Command::Export(export) => carry::export(&export),
         Command::Client(client) => client::run(&client),
         Command::Why(why) => why::run(&why),
         Command::Completions { shell } => Ok(generate::completions(shell)),
