@@ -16,10 +16,7 @@ impl Cacher {
     /// Starts it and waits until it listens. It takes no socket of ours, so the port is one that was free a
     /// moment ago.
     async fn start(folder: &Path) -> Self {
-        let address = {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-            listener.local_addr().expect("an address")
-        };
+        let address = low_port().local_addr().expect("an address");
         for name in ["cache", "log", "conf"] {
             fs::create_dir_all(folder.join(name)).expect("a folder");
         }
@@ -57,6 +54,14 @@ impl Drop for Cacher {
     }
 }
 
+/// A port that apt-cacher-ng can use: it takes those from 32768 on for negative numbers, and these are all
+/// that the system gives for port 0.
+fn low_port() -> TcpListener {
+    let first = 20_000 + u16::try_from(std::process::id() % 10_000).expect("a small number");
+    let free = (first..first + 2000).find_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok());
+    free.expect("a free port")
+}
+
 /// Every file below a folder.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -72,7 +77,7 @@ async fn the_cache_of_apt_cacher_ng_moves_in_and_what_is_damaged_stays_out() {
     let world = World::new().await;
     let tree = world.path("www/ubuntu");
     world.first().publish().write_to(&tree);
-    let nginx = Nginx::serve(&world.path("www"));
+    let nginx = Nginx::serve_on(low_port(), &world.path("www"));
     let folder = world.path("acng");
     let cacher = Cacher::start(&folder).await;
     let desktop = world
