@@ -13,9 +13,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::seed::{SeedState, State};
 use crate::suite::SuiteFacts;
 
-pub use text::{bytes_in_words, columns, seconds_in_words};
+pub use text::{bytes_in_words, columns, local_time, seconds_in_words};
 
 /// The server at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,6 +47,12 @@ pub struct Status {
     /// The suites that somebody has asked for.
     #[serde(default)]
     pub suites: Vec<SuiteFacts>,
+    /// The configured seeds, and how they stand.
+    #[serde(default)]
+    pub seeds: Vec<SeedState>,
+    /// What keeps channels from showing what `live` shows, a sentence each.
+    #[serde(default)]
+    pub channels_wait_for: Vec<String>,
     /// What was counted since the start, all repositories together.
     pub totals: Totals,
 }
@@ -354,6 +361,22 @@ impl Status {
                 ));
             }
         }
+        for SeedState { seed, run } in &self.seeds {
+            let left = bytes_in_words(run.bytes_missing.unwrap_or(0));
+            match run.journal.state {
+                State::Incomplete => notes.push(format!(
+                    "{} files of the seed {} could not be had, {left} are missing: `lumbung seed status {}` \
+                     names them.",
+                    run.journal.failed, seed.seed, seed.seed
+                )),
+                State::Failed => notes.push(format!(
+                    "The seed {} cannot run: {}.",
+                    seed.seed,
+                    run.journal.problem.as_deref().unwrap_or("the log says why")
+                )),
+                _ => {}
+            }
+        }
         notes
     }
 }
@@ -369,6 +392,7 @@ fn last_words(upstreams: &[&Upstream]) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::seed::{Journal, RunFacts, SeedFacts};
 
     /// A server with one of everything.
     pub(crate) fn example() -> Status {
@@ -434,6 +458,26 @@ pub(crate) mod tests {
                     },
                 ],
                 traffic,
+            }],
+            channels_wait_for: vec![
+                "the channel stable waits: the seed noble-desktop has 300 MB left".to_owned(),
+            ],
+            seeds: vec![SeedState {
+                seed: SeedFacts {
+                    seed: "noble-desktop".to_owned(),
+                    repo: "ubuntu".to_owned(),
+                    suites: Vec::new(),
+                    components: Vec::new(),
+                    architectures: vec!["amd64".to_owned()],
+                    wanted: "3 packages".to_owned(),
+                    hours: Some("18:00-06:00".to_owned()),
+                    budget: None,
+                },
+                run: RunFacts {
+                    journal: Journal { state: State::Waiting, ..Journal::default() },
+                    bytes_missing: Some(300_000_000),
+                    ..RunFacts::default()
+                },
             }],
             suites: vec![SuiteFacts {
                 repo: "ubuntu".to_owned(),

@@ -76,10 +76,10 @@ pub struct Held {
 }
 
 impl Cache {
-    /// Every configured repository.
+    /// The repository of this number.
     #[must_use]
-    pub fn repositories(&self) -> &[Arc<Repository>] {
-        self.0.parts.repositories.list()
+    pub fn repository_numbered(&self, number: usize) -> Option<Arc<Repository>> {
+        self.repositories().list().iter().find(|repository| repository.index == number).cloned()
     }
 
     /// What is published at a URL, if it belongs to a repository.
@@ -88,7 +88,7 @@ impl Cache {
         let url = url::Url::parse(url).ok()?;
         let host = url.host_str()?.parse().ok()?;
         let path = RepoPath::parse(url.path()).ok()?;
-        self.0.parts.repositories.by_address(&host, url.port_or_known_default()?, &path, None)
+        self.repositories().by_address(&host, url.port_or_known_default()?, &path, None)
     }
 
     /// What the bytes at a path must be, as far as the suites that are here, or the configuration, say.
@@ -105,7 +105,7 @@ impl Cache {
     #[must_use]
     pub fn every_listed(&self) -> HashMap<Digest, usize> {
         let mut all = HashMap::new();
-        for repository in self.repositories() {
+        for repository in self.repositories().list() {
             let given = repository.config.given.values().map(|expected| expected.checksum);
             let view = self.0.suites.view(repository.index);
             for checksum in view.every_checksum().chain(given) {

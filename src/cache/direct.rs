@@ -77,7 +77,7 @@ impl Cache {
             upstream.method = request.method.clone();
             upstream.headers = request.headers.clone();
             upstream.body = (!request.body.is_empty()).then(|| request.body.clone());
-            match self.0.parts.client.send(upstream).await {
+            match self.0.client().send(upstream).await {
                 // No condition was sent, so there is nothing that could not have been modified.
                 Ok(response) if response.status == StatusCode::NOT_MODIFIED => {
                     failure = self.note(resource, index, &response.status_error());

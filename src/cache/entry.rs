@@ -1,6 +1,6 @@
 //! A stored answer held open: what a hit needs, without database or file system look-up.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use http::{HeaderMap, HeaderValue};
 use http_cache_semantics::CachePolicy;
@@ -58,6 +58,8 @@ pub struct Entry {
     verified_at: AtomicI64,
     /// The second in which it was last asked for, the same way.
     used_at: AtomicI64,
+    /// Who asked for it last, and in which hour, mixed into a number.
+    asked_by: AtomicU64,
 }
 
 /// Set once, when it is first needed.
@@ -96,6 +98,7 @@ impl Entry {
             policy,
             verified_at: AtomicI64::new(NEVER),
             used_at: AtomicI64::new(NEVER),
+            asked_by: AtomicU64::new(0),
         }
     }
 
@@ -117,6 +120,18 @@ impl Entry {
         let new = self.used_at.load(Ordering::Relaxed) != now;
         if new {
             self.used_at.store(now, Ordering::Relaxed);
+        }
+        new
+    }
+
+    /// Notes who asked for it, by the hash of the address, after its use was noted. Whether that is another than
+    /// last time, or another hour: two clients whose hashes collide count as one.
+    pub(super) fn note_client(&self, client: u64) -> bool {
+        let hour = self.used_at.load(Ordering::Relaxed).div_euclid(3600).cast_unsigned();
+        let who = client ^ hour;
+        let new = self.asked_by.load(Ordering::Relaxed) != who;
+        if new {
+            self.asked_by.store(who, Ordering::Relaxed);
         }
         new
     }

@@ -318,10 +318,10 @@ impl Cache {
         if name.path.starts_with("sha256:") || name.path.starts_with("sha512:") {
             return None;
         }
-        let repository = self.0.parts.repositories.by_name(&name.repo)?;
+        let repository = Arc::clone(self.0.repositories().by_name(&name.repo)?);
         let as_kept = |path: &str, query: Option<&str>| {
             let path = RepoPath::from_decoded(path).ok()?;
-            let resource = Resource::new(Arc::clone(repository), path, query);
+            let resource = Resource::new(Arc::clone(&repository), path, query);
             (resource.key_path() == name.path).then_some(resource)
         };
         let split = || name.path.split_once('?').and_then(|(path, query)| as_kept(path, Some(query)));

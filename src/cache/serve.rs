@@ -68,7 +68,10 @@ impl Cache {
                 self.note_given(resource, client, digest);
                 self.serve_head(resource, channel, digest, freshness, outcome).await
             }
-            Ok(Resolved::Known(known)) => self.serve_known(resource, channel, &known, head_only).await,
+            Ok(Resolved::Known(known)) => {
+                let client = (!head_only).then_some(client);
+                self.serve_known(resource, channel, &known, client).await
+            }
             Ok(Resolved::Unlisted) if keeps_unlisted(resource) => {
                 self.serve_open(resource, Goal::unlisted(resource), head_only).await
             }
@@ -194,7 +197,7 @@ impl Cache {
         if self.mirrors(repository.index).all_resting(Instant::now()) {
             return (Freshness::Unchecked("every upstream failed a moment ago".into()), Outcome::Stale);
         }
-        match self.refresh(repository, folder, self.0.parts.patience).await {
+        match self.refresh(repository, folder, self.0.settings().patience).await {
             Refreshed::Done => (Freshness::Checked, Outcome::Revalidated),
             Refreshed::Failed(why) => (Freshness::Unchecked(why.to_string().into()), Outcome::Stale),
             Refreshed::Impatient => {
@@ -249,16 +252,25 @@ impl Cache {
         resource: &Resource,
         channel: &Channel,
         known: &Known,
-        head_only: bool,
+        // Who asks for the body; nobody where only the head is wanted.
+        client: Option<IpAddr>,
     ) -> Answer {
+        let head_only = client.is_none();
         match self.find_known(resource, channel, known).await {
             Ok(Some(entry)) => {
                 self.note_use(resource, known);
                 self.learn(&resource.repository, known, entry.meta.digest).await;
-                return self.hit(entry, Freshness::Fresh, Outcome::Hit);
+                let answer = self.hit(Arc::clone(&entry), Freshness::Fresh, Outcome::Hit);
+                if let Some(client) = client {
+                    self.note_demand(resource, known, client, Some(&entry));
+                }
+                return answer;
             }
             Ok(None) => {}
             Err(failure) => return Answer::Failed(failure),
+        }
+        if let Some(client) = client {
+            self.note_demand(resource, known, client, None);
         }
         let key = flight_key(resource, known);
         if let Some(failure) = self.recently_missing(&key) {
@@ -267,9 +279,16 @@ impl Cache {
         if head_only && known.index.is_none() && self.is_nowhere(resource, &key) {
             return self.direct(resource, true, "head").await;
         }
-        match self.join_or_start(resource, key, Goal::known(known), None, Class::Client) {
-            Ok((flight, joined)) => self.land(resource, head_only, &flight, joined, None).await,
-            Err(failure) => Answer::Failed(failure),
+        loop {
+            let begun = self.join_or_start(resource, key.clone(), Goal::known(known), None, Class::Client);
+            let answer = match begun {
+                Ok((flight, joined)) => self.land(resource, head_only, &flight, joined, None).await,
+                Err(failure) => Answer::Failed(failure),
+            };
+            // A seed had given it up a moment before. The next one is ours, and nobody gives that up.
+            if !matches!(answer, Answer::Failed(Failure::Halted)) {
+                return answer;
+            }
         }
     }
 
@@ -298,11 +317,15 @@ impl Cache {
             return Ok(entry);
         }
         let key = flight_key(resource, known);
-        let (flight, _) = self.join_or_start(resource, key, Goal::known(known), None, class)?;
-        match flight.ended().await {
-            End::Committed(entry) | End::Confirmed(entry) => Ok(entry),
-            End::Kept(_, failure) | End::Failed(failure) => Err(failure),
-            End::Direct(reason) => Err(Failure::Store(format!("not stored: {}", reason.as_str()).into())),
+        loop {
+            let (flight, _) = self.join_or_start(resource, key.clone(), Goal::known(known), None, class)?;
+            return match flight.ended().await {
+                End::Committed(entry) | End::Confirmed(entry) => Ok(entry),
+                // Given up before we joined it.
+                End::Failed(Failure::Halted) if class != Class::Seed => continue,
+                End::Kept(_, failure) | End::Failed(failure) => Err(failure),
+                End::Direct(reason) => Err(Failure::Store(format!("not stored: {}", reason.as_str()).into())),
+            };
         }
     }
 
@@ -418,7 +441,7 @@ impl Cache {
         kept: Option<Arc<Entry>>,
     ) -> Answer {
         let outcome = if joined { Outcome::Joined } else { Outcome::Miss };
-        let limit = if kept.is_some() { self.0.parts.patience } else { PATIENCE };
+        let limit = if kept.is_some() { self.0.settings().patience } else { PATIENCE };
         // Who joins late does not wait as long again for an upstream that is already known to be slow.
         let patience = if kept.is_some() { limit.saturating_sub(flight.started.elapsed()) } else { limit };
         match flight.landing(patience).await {

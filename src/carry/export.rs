@@ -60,8 +60,8 @@ pub(super) async fn run(
         }
     };
     let repository = cache.repository_named(&plan.repo).ok_or("the seed's repository is not configured")?;
-    let (since, order_to) = (since(cache, repository, order).await?, order.to.clone());
-    let (mut wanted, suites) = gather(cache, repository, &plan).await?;
+    let (since, order_to) = (since(cache, &repository, order).await?, order.to.clone());
+    let (mut wanted, suites) = gather(cache, &repository, &plan).await?;
     let all = wanted.len();
     wanted.retain(|file| !since.has(file));
     let bytes: u64 = wanted.iter().map(|file| file.size).sum();
@@ -82,7 +82,7 @@ pub(super) async fn run(
         files: Vec::with_capacity(wanted.len()),
     };
     for file in &wanted {
-        let written = write_one(cache, repository, file, &order_to, progress).await?;
+        let written = write_one(cache, &repository, file, &order_to, progress).await?;
         manifest.files.push(written);
     }
     progress.change(|facts| "writing the list".clone_into(&mut facts.step));

@@ -25,7 +25,8 @@ const ROOTS: [&str; 2] = ["dists", "pool"];
 
 pub(super) async fn run(cache: Cache, order: ImportOrder, progress: Progress) -> Result<(), String> {
     progress.change(|facts| "looking what there is".clone_into(&mut facts.step));
-    let whole_images = cache.repositories().iter().any(|repository| repository.config.kind == Kind::Files);
+    let whole_images =
+        cache.repositories().list().iter().any(|repository| repository.config.kind == Kind::Files);
     let paths = order.paths.clone();
     let found = blocking(move || scan(&paths, whole_images)).await?.map_err(|error| error.to_string())?;
     progress.change(|facts| {
@@ -95,7 +96,7 @@ impl Import {
         };
         let (first, rest) = path.split_first();
         if let Some(repository) = self.cache.repository_named(first).filter(|_| !rest.as_str().is_empty()) {
-            return vec![(Arc::clone(repository), rest)];
+            return vec![(repository, rest)];
         }
         if first.contains('.')
             && first.parse::<Host>().is_ok()
@@ -108,15 +109,15 @@ impl Import {
             return Vec::new();
         };
         let Ok(path) = RepoPath::from_decoded(&segments[root..].join("/")) else { return Vec::new() };
-        let archives =
-            self.cache.repositories().iter().filter(|repository| repository.config.kind == Kind::Apt);
+        let all = self.cache.repositories();
+        let archives = all.list().iter().filter(|repository| repository.config.kind == Kind::Apt);
         archives.map(|repository| (Arc::clone(repository), path.clone())).collect()
     }
 
     /// Verifies every release file and checksum list, and reads what they list.
     async fn documents(&mut self) -> Result<Vec<Waiting>, String> {
         self.progress.change(|facts| "verifying signatures".clone_into(&mut facts.step));
-        let mut found: BTreeMap<(usize, RepoPath), Forms> = BTreeMap::new();
+        let mut found: BTreeMap<(usize, RepoPath), (Arc<Repository>, Forms)> = BTreeMap::new();
         let mut places: Vec<(usize, usize, RepoPath)> = Vec::new();
         for (at, item) in self.items.iter().enumerate() {
             if item.on_image || item.path.as_deref().is_some_and(is_bundle_list) {
@@ -125,7 +126,8 @@ impl Import {
             for (repository, path) in self.homes(item) {
                 let resource = Resource::new(Arc::clone(&repository), path.clone(), None);
                 if let Some((suite, form)) = resource.head() {
-                    let forms = found.entry((repository.index, suite)).or_default();
+                    let new = || (Arc::clone(&repository), Forms::default());
+                    let (_, forms) = found.entry((repository.index, suite)).or_insert_with(new);
                     match form {
                         Form::InRelease => forms.in_release = Some(at),
                         Form::Text => forms.text = Some(at),
@@ -138,8 +140,7 @@ impl Import {
         let suites: HashSet<(usize, String)> =
             found.keys().map(|(of, suite)| (*of, suite.as_str().to_owned())).collect();
         let (mut waiting, mut refused) = (Vec::new(), Vec::new());
-        for ((of, suite), forms) in found {
-            let repository = Arc::clone(&self.cache.repositories()[of]);
+        for ((of, suite), (repository, forms)) in found {
             // `binary-amd64/Release` is a file of the suite above it.
             let below = suite
                 .as_str()
@@ -396,12 +397,12 @@ impl Import {
         }
         let Some(arrival) = self.stage(at, false).await? else { return Ok(()) };
         let digest = arrival.digest();
-        let Some(of) = self.listed.as_ref().and_then(|listed| listed.get(&digest).copied()) else {
+        let of = self.listed.as_ref().and_then(|listed| listed.get(&digest).copied());
+        let Some(repository) = of.and_then(|of| self.cache.repository_numbered(of)) else {
             Cache::discard(arrival).await;
             self.refuse(at, UNKNOWN);
             return Ok(());
         };
-        let repository = Arc::clone(&self.cache.repositories()[of]);
         let (cache, checked) = (self.cache.clone(), Arc::clone(&repository));
         let here = blocking(move || cache.are_here(&checked, &[Checksum::Sha256(digest)])).await?;
         if here.map_err(|error| error.to_string())? == [true] {

@@ -41,6 +41,7 @@ pub(super) enum Command {
     Verify(Verify),
     Import(Import),
     Export(Export),
+    Reload(Reload),
     Client(Client),
     Why(Why),
     /// Print completions for a shell.
@@ -157,17 +158,23 @@ pub(super) struct Asking {
 /// A seed names packages; what belongs to it follows from the signed indices of its suites, as apt would
 /// install it. A plan says how many packages and bytes that is, what of it is here already, how long the
 /// rest takes on the line, and what cannot be resolved. A suite or an index that is not here yet is
-/// fetched for it; packages are not.
+/// fetched for it; packages are not. A run fetches what is missing, after everything that desktops wait
+/// for, goes on by itself after a restart, and keeps what it has fetched from being removed. It keeps to the
+/// seed's hours: outside of them it waits, unless --now is given. A seed with hours needs no order: it runs
+/// each day, and after each new generation of its suites.
 ///
 /// Asks the running server at its administrators' address, with the token in its store. Where no server
 /// runs, the store is opened instead.
 ///
-/// Exit status: 1 when something cannot be resolved, or there is no such seed.
+/// Exit status: 1 when something cannot be resolved or fetched, or there is no such seed.
 ///
 /// Examples:
 ///
 ///   lumbung seed list
 ///   lumbung seed plan noble-desktop
+///   lumbung seed run noble-desktop --wait
+///       fetches what is missing, shows how far it is, and names what could not be had
+///   lumbung seed status
 ///   lumbung seed plan noble-desktop --json | jq .bytes_missing
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -185,6 +192,27 @@ pub(super) enum SeedCommand {
     List,
     /// Say what belongs to a seed, and what of it is missing here.
     Plan {
+        /// The seed's name.
+        name: String,
+    },
+    /// Fetch what is missing of a seed, within its hours.
+    Run {
+        /// The seed's name.
+        name: String,
+        /// Show how far it is until it has ended; exit status 1 if something is missing then.
+        #[arg(long)]
+        wait: bool,
+        /// Do not wait for the seed's hours.
+        #[arg(long)]
+        now: bool,
+    },
+    /// Say how the seeds, or one of them, stand.
+    Status {
+        /// The seed's name; all when absent.
+        name: Option<String>,
+    },
+    /// Stop a run where it is. What has come is kept.
+    Stop {
         /// The seed's name.
         name: String,
     },
@@ -253,6 +281,24 @@ pub(super) enum SuiteCommand {
         /// The channel.
         channel: String,
     },
+}
+
+/// Have the running server read its configuration again.
+///
+/// The same as SIGHUP. What has changed holds at once, for running transfers as well where it is a limit of the
+/// line, and no transfer or answer is cut. When the file has a mistake, or an address cannot be listened on,
+/// nothing is changed. What can only change with a restart is named.
+///
+/// Exit status: 1 when nothing was changed because something is wrong.
+///
+/// Examples:
+///
+///   lumbung check --offline && lumbung reload
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Reload {
+    #[command(flatten)]
+    pub(super) asking: Asking,
 }
 
 /// Hash every stored object again.

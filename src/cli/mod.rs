@@ -11,6 +11,7 @@ mod client;
 mod engine;
 mod generate;
 mod output;
+mod reload;
 mod remote;
 mod seed;
 mod serve;
@@ -48,6 +49,7 @@ pub fn run() -> ExitCode {
         Command::Verify(verify) => verify::run(&verify),
         Command::Import(import) => carry::import(&import),
         Command::Export(export) => carry::export(&export),
+        Command::Reload(reload) => reload::run(&reload),
         Command::Client(client) => client::run(&client),
         Command::Why(why) => why::run(&why),
         Command::Completions { shell } => Ok(generate::completions(shell)),

@@ -10,6 +10,7 @@
 //! configuration stays right, and `lumbung check` looks at them.
 
 mod channel;
+mod history;
 mod log;
 mod mistakes;
 mod reader;
@@ -30,6 +31,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
+pub use history::History;
 pub use mistakes::{Mistake, Mistakes};
 
 use self::mistakes::{Place, Report};
@@ -67,6 +69,8 @@ pub struct Config {
     pub offices: Vec<crate::server::Office>,
     /// What is to be here before anybody asks, in the order of the file.
     pub seeds: Vec<crate::seed::Config>,
+    /// What is remembered of who asked for what.
+    pub history: History,
     /// What is logged, and how.
     pub log: LogConfig,
     /// The file it came from, or [`BUILT_IN`].
@@ -184,6 +188,7 @@ struct Written {
     channels: Vec<channel::WrittenChannel>,
     offices: Vec<channel::WrittenOffice>,
     seeds: Vec<seed::Written>,
+    history: History,
     log: LogConfig,
     /// Where the first `[[repo]]` would stand, when no such section was written.
     no_repo: Option<Place>,
@@ -203,6 +208,7 @@ impl Written {
             channels: root.tables("channel").into_iter().map(channel::WrittenChannel::read).collect(),
             offices: root.tables("office").into_iter().map(channel::WrittenOffice::read).collect(),
             seeds: root.tables("seed").into_iter().map(seed::Written::read).collect(),
+            history: history::read(section("history")),
             log: log::read(section("log")),
             no_repo: root.is_absent("repo").then(|| root.place("repo")),
         };
@@ -227,6 +233,7 @@ impl Written {
             repos,
             offices: channel::offices(self.offices, &channels, report),
             channels,
+            history: self.history,
             log: self.log,
             origin: report.file().to_owned(),
         }

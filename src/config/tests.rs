@@ -250,7 +250,7 @@ fn the_example_has_every_key() {
 #[case("server = 1", "1: server: is a number; write a section, [server]")]
 #[case(
     "\"a\\u001b\" = 1",
-    "1: \"a\\u{1b}\": is not a known key; known are server, store, wan, upstream, repo, channel, office, seed, log"
+    "1: \"a\\u{1b}\": is not a known key; known are server, store, wan, upstream, repo, channel, office, seed, history, log"
 )]
 fn mistakes_in_sections_are_named(#[case] text: &str, #[case] said: &str) {
     assert_eq!(mistakes(&format!("{text}\n{REPO}")), [format!("t.toml:{said}")]);
@@ -602,7 +602,7 @@ fn a_seed_without_anything_is_told_all_it_needs() {
 )]
 #[case(
     "hours = '18-6'",
-    "7: seed[1].hours (s): \"18-6\" cannot be used: hours are two times of day, such as \"18:00-06:00\"; leave them out for the whole day"
+    "7: seed[1].hours (s): \"18-6\" cannot be used: hours are two times of day from 00:00 to 24:00, such as \"18:00-06:00\""
 )]
 #[case("budget = 0", "7: seed[1].budget (s): is out of range; allowed is 1 B or more")]
 #[case("[[seed]]\nname = 's'", "8: seed[2].name (s): is the name of the seed in line 6, too; choose another")]

@@ -12,7 +12,7 @@ use crate::repo_path::RepoPath;
 use crate::safe_url::{BaseUrl, Host, Origin, Scheme, UrlError};
 
 /// One configured repository.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// The first segment of its paths: `[a-z0-9][a-z0-9._+-]*`, unique.
     pub name: Arc<str>,

@@ -9,12 +9,13 @@ use super::class::{PathClass, suite_folder};
 use super::config::{Config, Kind};
 use super::document::{self, Form};
 
-/// One configured repository. Its position in the configuration is its identity inside the program.
+/// One configured repository. Its number is its identity inside the program.
 #[derive(Debug)]
 pub struct Repository {
     /// What the administrator wrote.
     pub config: Config,
-    /// Position in the configuration.
+    /// Its number: one that is configured otherwise is another repository, whatever its name, and gets a number
+    /// that none had before.
     pub index: usize,
 }
 

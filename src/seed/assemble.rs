@@ -18,6 +18,7 @@ use crate::repo::apt::checksum::Checksum;
 use crate::repo::apt::compression::{Capped, Compression, unpack};
 use crate::repo::apt::index::{self, IndexError, IndexKind};
 use crate::repo_path::RepoPath;
+use crate::wan::Forecast;
 
 /// Where the bytes are.
 pub(super) trait Shelf {
@@ -33,11 +34,10 @@ pub(super) struct Material {
     pub(super) suites: Vec<SuiteMaterial>,
     /// What `dpkg --get-selections` printed.
     pub(super) selections: String,
-    /// What was asked for lately: names, each with its architecture.
-    pub(super) learned: Vec<String>,
+    /// What was asked for lately: names, each with its architecture, most wanted first.
+    pub(super) learned: Vec<Arc<str>>,
     /// What is known to be missing already.
     pub(super) unresolved: Vec<Unresolved>,
-    pub(super) rate: Option<u64>,
 }
 
 /// What a plan takes from one suite.
@@ -98,7 +98,7 @@ pub(super) fn assemble(material: &Material, shelf: &impl Shelf) -> Result<Plan, 
             universe.read(origin, input).map_err(wrong)?;
         }
     }
-    let Closure { packages, unresolved } = choose(&universe, material)?;
+    let Chosen { packages, unresolved } = choose(&universe, material)?;
     let mut files = Files::default();
     for suite in &material.suites {
         files.planned.extend(suite.files.iter().cloned());
@@ -118,31 +118,76 @@ pub(super) fn assemble(material: &Material, shelf: &impl Shelf) -> Result<Plan, 
     finish(material, files, packages, unresolved, shelf)
 }
 
+/// The packages of a seed.
+#[derive(Default)]
+struct Chosen {
+    /// Each once: as they were asked for, and each with what it needs.
+    packages: Vec<PackageId>,
+    unresolved: Vec<Unresolved>,
+}
+
 /// The packages that a seed wants, with all that they need.
-fn choose(universe: &Universe, material: &Material) -> Result<Closure, AssemblyError> {
+fn choose(universe: &Universe, material: &Material) -> Result<Chosen, AssemblyError> {
     let config = &material.config;
     if config.packages.everything {
-        return Ok(Closure { packages: universe.packages().collect(), unresolved: Vec::new() });
+        return Ok(Chosen { packages: universe.packages().collect(), unresolved: Vec::new() });
     }
     let mut names = config.packages.names.clone();
     names.extend(select::selected(&material.selections));
-    let mut found = Closure::default();
+    let mut found = Chosen::default();
+    let mut ranks = Vec::new();
     for (position, native) in universe.architectures().enumerate() {
         let offers = Offers::new(universe, native);
         let mut wished = select::for_machine(offers, &names, position == 0);
         let more = select::more(offers, &config.packages, &material.learned);
         wished.extend(more.iter().map(String::as_str));
         let wish = Wish { names: &wished, recommends: config.recommends, extent: config.closure };
-        let one = closure(offers, &wish)?;
-        found.packages.extend(one.packages.iter().filter_map(|id| offers.before_phased(*id)));
-        found.packages.extend(one.packages);
-        found.unresolved.extend(one.unresolved);
+        let Closure { packages, unresolved } = for_all_machines(offers, &wish)?;
+        found.unresolved.extend(unresolved);
+        ranks.extend(in_order(offers, &wish, &packages));
     }
-    found.packages.sort_unstable();
-    found.packages.dedup();
+    // The first place that a package has for any machine.
+    ranks.sort_unstable();
+    let mut seen = HashSet::new();
+    found.packages.extend(ranks.into_iter().map(|(_, id)| id).filter(|id| seen.insert(*id)));
     found.unresolved.sort_unstable();
     found.unresolved.dedup();
     Ok(found)
+}
+
+/// The closure for machines that get every update, and, where some updates come to others first, for those that do
+/// not get them yet.
+fn for_all_machines(offers: Offers<'_>, wish: &Wish<'_>) -> Result<Closure, Tangled> {
+    let mut found = closure(offers, wish)?;
+    if found.packages.iter().any(|id| offers.universe().phased(*id) < 100) {
+        // What is unresolved here only may well be resolved by a version that apt takes in spite of its share.
+        found.packages.extend(closure(offers.without_phased(), wish)?.packages);
+        found.packages.sort_unstable();
+        found.packages.dedup();
+    }
+    Ok(found)
+}
+
+/// The packages with the position of the first name that needs them: what is asked for first is wanted most.
+fn in_order(offers: Offers<'_>, wish: &Wish<'_>, packages: &[PackageId]) -> Vec<(usize, PackageId)> {
+    let mut ranks: HashMap<PackageId, Option<usize>> = packages.iter().map(|id| (*id, None)).collect();
+    for (rank, name) in wish.names.iter().enumerate() {
+        let mut queue: Vec<_> = [offers, offers.without_phased()]
+            .into_iter()
+            .filter_map(|offers| super::closure::root(offers, name).ok())
+            .collect();
+        while let Some(id) = queue.pop() {
+            let Some(place @ None) = ranks.get_mut(&id) else { continue };
+            *place = Some(rank);
+            for (_, clause) in super::closure::followed(offers.universe(), id, wish.recommends) {
+                let of = offers.universe().architecture_of(id);
+                for offers in [offers, offers.without_phased()] {
+                    queue.extend(offers.meeting(clause, of).unwrap_or_default());
+                }
+            }
+        }
+    }
+    ranks.into_iter().map(|(id, rank)| (rank.unwrap_or(usize::MAX), id)).collect()
 }
 
 /// Adds the sources of the packages, and tells which are not there.
@@ -231,7 +276,7 @@ fn finish(
         unresolved,
         left_out,
         hours: config.hours,
-        rate: material.rate,
+        forecast: Forecast::default(),
     })
 }
 

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::closure::Extent;
-use super::hours::Hours;
 use super::universe::Priority;
+use crate::wan::Hours;
 
 /// A configured seed.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, watch};
 
@@ -15,11 +16,10 @@ use super::config::Config;
 use super::gather::folder;
 use super::obtain::{Shelved, read_list, take_suite};
 use super::plan::Plan;
-use super::select;
 use crate::cache::{Cache, Failure};
-
-/// How long what desktops asked for counts as learned, in seconds.
-const LEARNED: i64 = 60 * 24 * 3600;
+use crate::repo::Repository;
+use crate::safe_url::Host;
+use crate::wan::Governor;
 
 /// How long a finished plan waits for whoever asked for it.
 const KEPT: Duration = Duration::from_mins(5);
@@ -30,8 +30,9 @@ pub struct Planner(Arc<Inner>);
 
 struct Inner {
     cache: Cache,
-    seeds: Vec<Arc<Config>>,
-    rate: Option<u64>,
+    /// Replaced as a whole when the configuration is read again.
+    seeds: ArcSwap<Vec<Arc<Config>>>,
+    governor: Governor,
     turn: Semaphore,
     /// Held for single operations only.
     jobs: Mutex<Jobs>,
@@ -116,24 +117,52 @@ pub struct SeedSuite {
 }
 
 impl Planner {
-    /// For configured seeds. `rate` is what seeds may use of the line, in bytes a second.
+    /// For configured seeds, which will use the line as `governor` lets them.
     #[must_use]
-    pub fn new(cache: Cache, seeds: Vec<Config>, rate: Option<u64>) -> Self {
-        let seeds = seeds.into_iter().map(Arc::new).collect();
-        Self(Arc::new(Inner { cache, seeds, rate, turn: Semaphore::new(1), jobs: Mutex::default() }))
+    pub fn new(cache: Cache, seeds: Vec<Config>, governor: Governor) -> Self {
+        let seeds = ArcSwap::from_pointee(seeds.into_iter().map(Arc::new).collect());
+        Self(Arc::new(Inner { cache, seeds, governor, turn: Semaphore::new(1), jobs: Mutex::default() }))
+    }
+
+    /// Plans these seeds from now on. A plan that is being made is finished as it was asked for.
+    pub fn set_seeds(&self, seeds: Vec<Config>) {
+        let seeds: Vec<_> = seeds.into_iter().map(Arc::new).collect();
+        self.0.seeds.store(Arc::new(seeds));
+        // A plan that is under way may be one of a seed that is another now: who asks next gets a new one.
+        self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Every seed.
     #[must_use]
     pub fn seeds(&self) -> Vec<SeedFacts> {
-        self.0.seeds.iter().map(|config| self.facts(config)).collect()
+        self.0.seeds.load().iter().map(|config| self.facts(config)).collect()
     }
 
-    fn facts(&self, config: &Config) -> SeedFacts {
+    /// The seeds as they are configured.
+    pub(super) fn configs(&self) -> Vec<Arc<Config>> {
+        self.0.seeds.load().to_vec()
+    }
+
+    /// A seed as it is configured.
+    pub(super) fn config(&self, name: &str) -> Option<Arc<Config>> {
+        self.0.seeds.load().iter().find(|config| *config.name == *name).cloned()
+    }
+
+    /// The same, or that there is none.
+    pub(super) fn known(&self, name: &str) -> Result<Arc<Config>, PlanError> {
+        self.config(name).ok_or_else(|| {
+            let seeds = self.0.seeds.load_full();
+            let known: Vec<_> = seeds.iter().map(|config| &*config.name).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            PlanError::Unknown(name.to_owned(), known)
+        })
+    }
+
+    pub(super) fn facts(&self, config: &Config) -> SeedFacts {
         let repository = self.0.cache.repository_named(&config.repo);
         let generation = |suite: &String| {
             let folder = folder(suite).ok()?;
-            Some(self.0.cache.current_generation(repository?, &folder)?.row.id)
+            Some(self.0.cache.current_generation(repository.as_deref()?, &folder)?.row.id)
         };
         let suite = |suite: &String| SeedSuite { suite: suite.clone(), generation: generation(suite) };
         SeedFacts {
@@ -159,12 +188,7 @@ impl Planner {
         fetch: bool,
         patience: Duration,
     ) -> Result<Option<Arc<Plan>>, PlanError> {
-        let config = self.0.seeds.iter().find(|config| *config.name == *name);
-        let Some(config) = config else {
-            let known: Vec<_> = self.0.seeds.iter().map(|config| &*config.name).collect();
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            return Err(PlanError::Unknown(name.to_owned(), known));
-        };
+        let config = &self.known(name)?;
         let key = (Arc::clone(&config.name), fetch);
         let mut outcome = self.join(&key, config);
         let made = async { outcome.wait_for(Option::is_some).await.ok().and_then(|made| made.clone()) };
@@ -198,7 +222,7 @@ impl Planner {
     async fn make(&self, config: Arc<Config>, fetch: bool) -> Result<Plan, PlanError> {
         let _turn = self.0.turn.acquire().await.map_err(|_| PlanError::Stopping)?;
         let cache = &self.0.cache;
-        let Some(repository) = cache.repository_named(&config.repo).cloned() else {
+        let Some(repository) = cache.repository_named(&config.repo) else {
             return Err(PlanError::NotHere(format!("the repository {}", config.repo)));
         };
         let mut material = Material {
@@ -207,29 +231,38 @@ impl Planner {
             selections: String::new(),
             learned: Vec::new(),
             unresolved: Vec::new(),
-            rate: self.0.rate,
         };
         for suite in &config.suites {
             let taken = take_suite(cache, &repository, suite, fetch, &mut material).await?;
             material.suites.push(taken);
         }
-        let cache = cache.clone();
+        if config.packages.learned {
+            cache.settle_demand().await;
+        }
+        let (cache, governor) = (cache.clone(), self.0.governor.clone());
         tokio::task::spawn_blocking(move || {
             if let Some(file) = &config.packages.selections {
                 material.selections = read_list(file)?;
             }
             let assembly = |error: &dyn std::fmt::Display| PlanError::Assembly(error.to_string().into());
             if config.packages.learned {
-                let since = cache.unix_now() - LEARNED;
-                let asked = cache.asked_for(&repository, since).map_err(|error| assembly(&error))?;
-                material.learned = asked.iter().filter_map(|path| select::of_path(path)).collect();
+                let asked = cache.demand(&repository).map_err(|error| assembly(&error))?;
+                material.learned = asked.into_iter().map(|one| one.package).collect();
             }
             let store = Shelved { cache: &cache, repository: &repository };
-            assemble(&material, &store).map_err(|error: AssemblyError| assembly(&error))
+            let mut plan = assemble(&material, &store).map_err(|error: AssemblyError| assembly(&error))?;
+            let hosts = upstream_hosts(&repository);
+            plan.forecast = governor.forecast(plan.bytes_missing(), plan.hours, &hosts);
+            Ok(plan)
         })
         .await
         .map_err(|_| PlanError::Stopping)?
     }
+}
+
+/// The hosts that a repository's files may come from.
+pub(super) fn upstream_hosts(repository: &Repository) -> Vec<Host> {
+    repository.config.upstreams.iter().map(|base| base.origin.host.clone()).collect()
 }
 
 /// Forgets a job whose outcome was delivered: who asks next wants to know how it is then. Whoever waited for it

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Duration;
 
 use super::catalog::Totals;
 use super::disk::Disk;
@@ -27,8 +28,7 @@ pub(super) type SharedKeeper = Arc<dyn Keeper>;
 /// The state of an open store.
 pub(super) struct Shared {
     pub(super) layout: Layout,
-    pub(super) limit: Option<u64>,
-    pub(super) min_free: u64,
+    limits: Mutex<Limits>,
     pub(super) clock: Clock,
     pub(super) disk: Box<dyn Disk>,
     /// The store's folder, to ask its file system things.
@@ -64,6 +64,20 @@ pub(super) struct Counts {
     pub(super) named: AtomicU64,
     /// The last write or publication found no room.
     pub(super) full: AtomicBool,
+}
+
+/// What the store keeps to, which may change while it is open.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) max_size: Option<u64>,
+    pub(super) min_free: u64,
+    pub(super) recheck: Duration,
+}
+
+impl Limits {
+    const fn of(config: &Config) -> Self {
+        Self { max_size: config.max_size, min_free: config.min_free, recheck: config.recheck }
+    }
 }
 
 /// How far over its limits the store is, in bytes.
@@ -105,8 +119,7 @@ impl Shared {
         Ok(Self {
             readers: Readers::new(layout.catalog.clone()),
             layout,
-            limit: config.max_size,
-            min_free: config.min_free,
+            limits: Mutex::new(Limits::of(config)),
             clock,
             disk,
             root,
@@ -129,6 +142,14 @@ impl Shared {
         if let Err(error) = self.lock.unlock() {
             tracing::warn!(%error, "could not give the store's lock back; it goes with this process");
         }
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn keep_to(&self, config: &Config) {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = Limits::of(config);
     }
 
     pub(super) fn verified(&self) -> MutexGuard<'_, Verified> {
@@ -199,9 +220,10 @@ impl Shared {
     pub(super) fn shortage(&self, extra: u64) -> Result<Shortage, Error> {
         let held = self.counts.bytes.load(Ordering::Relaxed) + self.counts.unfinished.load(Ordering::Relaxed);
         let wanted = held.saturating_add(extra);
+        let Limits { max_size, min_free, .. } = self.limits();
         Ok(Shortage {
-            over: self.limit.map_or(0, |limit| wanted.saturating_sub(limit)),
-            low: self.min_free.saturating_add(extra).saturating_sub(self.free()?),
+            over: max_size.map_or(0, |limit| wanted.saturating_sub(limit)),
+            low: min_free.saturating_add(extra).saturating_sub(self.free()?),
         })
     }
 }

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
@@ -50,8 +51,12 @@ pub struct Metrics(Arc<Inner>);
 
 struct Inner {
     registry: Registry,
-    repos: HashMap<Arc<str>, Repo>,
-    elsewhere: Repo,
+    /// Replaced as a whole when repositories come.
+    repos: ArcSwap<HashMap<Arc<str>, Arc<Repo>>>,
+    elsewhere: Arc<Repo>,
+    requests: Family<Labels<2>, Counter>,
+    served: Family<Labels<2>, Counter>,
+    fetched: Family<Labels<2>, Counter>,
     seconds: [Durations; OUTCOMES.len()],
     upstream_errors: Family<Labels<2>, Counter>,
     verify_failures: Family<Labels<2>, Counter>,
@@ -83,6 +88,7 @@ struct Scraped {
     upstream_up: Family<Labels<2>, Gauge>,
     suite_age: Family<Labels<2>, Gauge>,
     suite_pending: Family<Labels<2>, Gauge>,
+    seed_missing: Family<Labels<1>, Gauge>,
 }
 
 impl Metrics {
@@ -106,7 +112,7 @@ impl Metrics {
             Unit::Bytes,
             fetched.clone(),
         );
-        let repo = |name: &str| Repo::new(name, &requests, &served, &fetched);
+        let repo = |name: &str| Arc::new(Repo::new(name, &requests, &served, &fetched));
         let elsewhere = repo(ELSEWHERE);
         let repos: HashMap<_, _> =
             repos.iter().map(|name| (Arc::from(name.as_ref()), repo(name.as_ref()))).collect();
@@ -154,8 +160,11 @@ impl Metrics {
         let scraped = Scraped::new(&mut registry);
         Self(Arc::new(Inner {
             registry,
-            repos,
+            repos: ArcSwap::from_pointee(repos),
             elsewhere,
+            requests,
+            served,
+            fetched,
             seconds,
             upstream_errors,
             verify_failures,
@@ -278,8 +287,22 @@ impl Metrics {
         Ok(page)
     }
 
-    fn repo(&self, name: &str) -> &Repo {
-        self.0.repos.get(name).unwrap_or(&self.0.elsewhere)
+    /// Adds rows for repositories that have none yet. Those of repositories that are gone stay.
+    pub fn add<S: AsRef<str>>(&self, repos: &[S]) {
+        let Inner { requests, served, fetched, .. } = &*self.0;
+        self.0.repos.rcu(|known| {
+            let mut known = HashMap::clone(known);
+            for name in repos.iter().map(AsRef::as_ref).filter(|name| *name != ELSEWHERE) {
+                let row = || Arc::new(Repo::new(name, requests, served, fetched));
+                known.entry(Arc::from(name)).or_insert_with(row);
+            }
+            known
+        });
+    }
+
+    fn repo(&self, name: &str) -> Arc<Repo> {
+        let repos = self.0.repos.load();
+        Arc::clone(repos.get(name).unwrap_or(&self.0.elsewhere))
     }
 
     fn label(&self, name: &str) -> Arc<str> {
@@ -289,7 +312,7 @@ impl Metrics {
 
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Metrics").field("repos", &self.0.repos.keys()).finish_non_exhaustive()
+        f.debug_struct("Metrics").field("repos", &self.0.repos.load().keys()).finish_non_exhaustive()
     }
 }
 
@@ -327,6 +350,7 @@ impl Scraped {
             upstream_up: Family::default(),
             suite_age: Family::default(),
             suite_pending: Family::default(),
+            seed_missing: Family::default(),
         };
         registry.register_with_unit(
             "store",
@@ -381,6 +405,11 @@ impl Scraped {
             "1 while upstream's newest state of a suite cannot become current",
             scraped.suite_pending.clone(),
         );
+        registry.register(
+            "seed_bytes_missing",
+            "Bytes that a seed wants and that are not here, as its newest plan says",
+            scraped.seed_missing.clone(),
+        );
         scraped
     }
 
@@ -409,6 +438,12 @@ impl Scraped {
             let labels = [("repo", Arc::from(&*suite.repo)), ("suite", Arc::from(&*suite.suite))];
             self.suite_age.get_or_create(&labels).set(signed(suite.age_seconds));
             self.suite_pending.get_or_create(&labels).set(i64::from(suite.problem.is_some()));
+        }
+        for seed in &status.seeds {
+            if let Some(missing) = seed.run.bytes_missing {
+                let labels = [("seed", Arc::from(&*seed.seed.seed))];
+                self.seed_missing.get_or_create(&labels).set(signed(missing));
+            }
         }
     }
 }
@@ -518,6 +553,7 @@ mod tests {
             "lumbung_upstream_up{repo=\"ubuntu\",upstream=\"http://archive.ubuntu.com/ubuntu\"} 0",
             "lumbung_suite_age_seconds{repo=\"ubuntu\",suite=\"dists/noble\"} 120",
             "lumbung_suite_generation_pending{repo=\"ubuntu\",suite=\"dists/noble\"} 0",
+            "lumbung_seed_bytes_missing{seed=\"noble-desktop\"} 300000000",
             concat!("lumbung_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
         ] {
             assert_line(&page, line);

@@ -4,7 +4,8 @@
 //! its turn before passing them on; not reading further is what slows the sender down. How it works, from
 //! the outside in:
 //!
-//! - *plan*: which limit holds at which hour, and what single hosts may send. *schedule* reads the hours.
+//! - *plan*: which limit holds at which hour, and what single hosts may send. *schedule* reads the hours, and
+//!   *forecast* tells from both how long something will take.
 //! - *governor*: the shared state, the fast way past it while nothing is limited, and the one task that hands
 //!   out turns when the line is full and lets limits change at their hour.
 //! - *queue*: whose turn it is. Classes in order, fair within a class, nobody left waiting for 30 s.
@@ -17,6 +18,7 @@
 //! This folder knows no HTTP, and no time but what its clock tells and the runtime's timers.
 
 mod bucket;
+mod forecast;
 mod governor;
 mod meter;
 mod plan;
@@ -26,6 +28,7 @@ mod schedule;
 mod tests;
 mod urgency;
 
+pub use forecast::{Forecast, Gate};
 pub use governor::{Governor, Transfer, Usage};
 pub use plan::{Change, Plan, Scheduled};
 pub use schedule::{Days, Hours, Span, Window, WindowError};

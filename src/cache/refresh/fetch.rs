@@ -151,7 +151,7 @@ impl Cache {
         let upstream: Arc<str> = base.origin.host.as_str().into();
         let mut request = Request::get(base.join(path, None), Class::Refresh);
         request.headers = conditional(base, known);
-        let response = self.0.parts.client.send(request).await;
+        let response = self.0.client().send(request).await;
         let mut response = response.map_err(|error| self.blame(repository, mirror, &error))?;
         match response.status {
             StatusCode::OK if policy::is_page(&response.headers) => {
@@ -206,7 +206,7 @@ impl Cache {
         upstream: Arc<str>,
         form: Bytes,
     ) -> Result<(Bytes, Verified), Failure> {
-        let keyring = self.0.keyrings[repository.index].clone();
+        let keyring = self.0.keyrings[repository.index].load_full();
         let (trust, now) = (repository.config.trust, self.0.parts.clock.now());
         let judging = tokio::task::spawn_blocking(move || {
             let judged = match (trust, &form) {
@@ -283,8 +283,10 @@ fn conditional(base: &BaseUrl, known: Option<&store::Generation>) -> HeaderMap {
 /// The keyring of each repository, as configured. A keyring that cannot be read vouches for nothing: the
 /// repository's suites are refused until it is there.
 #[must_use]
-pub fn load_keyrings(repositories: &[Arc<Repository>]) -> Vec<Arc<Keyring>> {
-    repositories.iter().map(|repository| Arc::new(load_keyring(repository))).collect()
+pub fn load_keyrings(repositories: &[Arc<Repository>]) -> Vec<(Arc<Repository>, Arc<Keyring>)> {
+    let with_keyring =
+        |repository: &Arc<Repository>| (Arc::clone(repository), Arc::new(load_keyring(repository)));
+    repositories.iter().map(with_keyring).collect()
 }
 
 fn load_keyring(repository: &Repository) -> Keyring {

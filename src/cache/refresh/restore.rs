@@ -27,14 +27,25 @@ impl Cache {
     /// # Errors
     /// The catalog cannot be read.
     pub fn restore(&self) -> Result<(), store::Error> {
+        let restored = self.restored(self.0.repositories().list())?;
+        self.show_restored(restored);
+        Ok(())
+    }
+
+    /// Reads the suites of these repositories, and shows nothing of them yet.
+    pub(in crate::cache) fn restored(
+        &self,
+        repositories: &[Arc<Repository>],
+    ) -> Result<Vec<Restored>, store::Error> {
         let store = &self.0.parts.store;
         let rows = store.generations()?;
         let checks = store.checks()?;
         let pins = store.pins()?;
         let pinned = store.pinned_generations()?;
         let now = self.0.parts.clock.unix();
-        let mut unread = Vec::new();
-        for repository in self.0.parts.repositories.list() {
+        let mut all = Vec::new();
+        for repository in repositories {
+            let mut unread = Vec::new();
             let mut view = View::default();
             for row in rows.iter().filter(|row| row.repo == *repository.name()) {
                 match generation(store, repository, row.clone()) {
@@ -45,7 +56,7 @@ impl Cache {
                         for (known, digest) in
                             add_tables(&mut view, store, repository, &generation, (now, at_once))
                         {
-                            unread.push((Arc::clone(repository), known, digest));
+                            unread.push((known, digest));
                         }
                         show(&mut view, repository, generation, &checks);
                     }
@@ -60,13 +71,28 @@ impl Cache {
                 let pinned = there.then_some(Pinned { generation: pin.generation, since: pin.since });
                 view.set_pin(&pin.channel, &pin.suite, pinned);
             }
-            self.0.suites.change(repository.index, |shown| *shown = view.clone());
+            all.push(Restored { repository: Arc::clone(repository), view, unread });
         }
-        for (repository, known, digest) in unread {
-            self.learn_later(&repository, &known, digest, self.0.building.begin());
-        }
-        Ok(())
+        Ok(all)
     }
+
+    /// Lets requests see what was read, and has the rest of it read.
+    pub(in crate::cache) fn show_restored(&self, restored: Vec<Restored>) {
+        for Restored { repository, view, unread } in restored {
+            self.0.suites.change(repository.index, |shown| *shown = view.clone());
+            for (known, digest) in unread {
+                self.learn_later(&repository, &known, digest, self.0.building.begin());
+            }
+        }
+    }
+}
+
+/// The suites of a repository as they were.
+pub(in crate::cache) struct Restored {
+    repository: Arc<Repository>,
+    view: View,
+    /// Indices whose tables are still to be made.
+    unread: Vec<(Known, Digest)>,
 }
 
 fn generation(
