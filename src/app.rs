@@ -23,7 +23,7 @@ use crate::cache::{self, Cache, FlightStatus};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::repo::Repositories;
-use crate::seed::{self, Planner, Runner};
+use crate::seed::{Planner, Runner};
 use crate::server::{self, AccessLog, Control, Explainer, Server, admin, api};
 use crate::status::{self, Status};
 use crate::store::Store;
@@ -113,7 +113,7 @@ impl App {
         let admin =
             BoundAdmin::bind(admin_config).await.map_err(|error| anyhow::anyhow!(error.to_string()))?;
         let admin_door = Arc::new(AdminDoor::new(tasks.clone(), &admin));
-        let (planner, runner) = seeding(&cache, &config.seeds, &governor).await?;
+        let (planner, runner) = seeding(&cache, &config, &governor).await?;
         runner.resume();
         tasks.spawn(runner.clone().tend());
         let facts = Facts {
@@ -256,7 +256,7 @@ impl Engine {
             client,
             repositories: Arc::clone(&repositories),
             channels: config.channels.clone(),
-            seeds: config.seeds.iter().map(|seed| Arc::clone(&seed.name)).collect(),
+            seeds: config.learning.all_names(&config.seeds, &config.repos),
             retries: config.upstream.retries,
             patience: config.upstream.patience,
             demand: demand_of(config),
@@ -306,7 +306,7 @@ impl Offline {
             &config.offices,
             engine.cache.clone(),
         );
-        let (planner, runner) = seeding(&engine.cache, &config.seeds, &engine.governor).await?;
+        let (planner, runner) = seeding(&engine.cache, &config, &engine.governor).await?;
         Ok(Self { engine, explainer, planner, runner, store })
     }
 
@@ -344,12 +344,10 @@ impl Offline {
 }
 
 /// What plans seeds, and what runs them.
-async fn seeding(
-    cache: &Cache,
-    seeds: &[seed::Config],
-    governor: &Governor,
-) -> anyhow::Result<(Planner, Runner)> {
-    let planner = Planner::new(cache.clone(), seeds.to_vec(), governor.clone());
+async fn seeding(cache: &Cache, config: &Config, governor: &Governor) -> anyhow::Result<(Planner, Runner)> {
+    let (seeds, learning) = (config.seeds.clone(), config.learning.clone());
+    let planner = Planner::new(cache.clone(), seeds, learning, governor.clone());
+    planner.learn().await;
     let (cache, plans, governor) = (cache.clone(), planner.clone(), governor.clone());
     let runner = tokio::task::spawn_blocking(move || Runner::new(cache, plans, governor)).await?;
     Ok((planner, runner.context("reading the journals of seeds")?))

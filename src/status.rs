@@ -227,6 +227,20 @@ pub struct Traffic {
     pub served_from_upstream: u64,
     /// Bytes that came over the WAN.
     pub fetched: u64,
+    /// The hits that seeding made.
+    #[serde(default)]
+    pub seeds: SeedHits,
+}
+
+/// Hits on what seeds had brought.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeedHits {
+    /// All of them.
+    pub hits: u64,
+    /// Those that were the first on an object: a desktop would have waited for the line.
+    pub first: u64,
+    /// Bytes sent in all of them.
+    pub bytes: u64,
 }
 
 impl AddAssign for Traffic {
@@ -235,6 +249,9 @@ impl AddAssign for Traffic {
         self.served_from_store += other.served_from_store;
         self.served_from_upstream += other.served_from_upstream;
         self.fetched += other.fetched;
+        self.seeds.hits += other.seeds.hits;
+        self.seeds.first += other.seeds.first;
+        self.seeds.bytes += other.seeds.bytes;
     }
 }
 
@@ -401,6 +418,7 @@ pub(crate) mod tests {
             served_from_store: 900_000_000,
             served_from_upstream: 100_000_000,
             fetched: 60_000_000,
+            seeds: SeedHits { hits: 40, first: 12, bytes: 300_000_000 },
         };
         Status {
             version: "0.1.0".to_owned(),

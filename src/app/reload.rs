@@ -239,7 +239,7 @@ impl Reloader {
         followed.await.map_err(|_| ReloadError::Stopping)??;
         inner.governor.set(next.wan.clone());
         inner.store.keep_to(&next.store);
-        inner.planner.set_seeds(next.seeds.clone());
+        inner.planner.set_seeds(next.seeds.clone(), next.learning.clone());
         let access_log = AccessLog { lines: inner.lines.clone(), format: next.log.format };
         let settings = server::Settings {
             config: next.server.clone(),
@@ -276,8 +276,10 @@ fn changes(before: &Config, after: &Config) -> Vec<String> {
         ("upstream", before.upstream != after.upstream),
         ("repo", before.repos != after.repos),
         ("seed", before.seeds != after.seeds),
+        ("learned", before.learning != after.learning),
         ("channel", before.channels != after.channels),
         ("office", before.offices != after.offices),
+        ("history", before.history != after.history),
         ("log", before.log != after.log),
     ];
     sections.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned()).collect()

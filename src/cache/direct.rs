@@ -98,7 +98,8 @@ impl Cache {
                 }
                 Ok(Response { status, headers, body, .. }) => {
                     mirrors.succeeded(index);
-                    let body = PassBody::unchecked(body);
+                    let repo = Arc::clone(resource.repository.name());
+                    let body = PassBody::unchecked(body, self.0.parts.metrics.clone(), repo);
                     return Answer::Passed(Box::new(Passed { status, headers, body, reason }));
                 }
                 Err(error) => {

@@ -1,6 +1,6 @@
 //! A stored answer held open: what a hit needs, without database or file system look-up.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
 
 use http::{HeaderMap, HeaderValue};
 use http_cache_semantics::CachePolicy;
@@ -9,7 +9,7 @@ use super::goal::UNVERIFIED;
 use super::validators::{Validators, digest_tag, stream_tag};
 use super::warmth::Warmth;
 use crate::clock;
-use crate::store::{Blob, EntryMeta};
+use crate::store::{Blob, EntryMeta, Seeded};
 
 /// What describes a body to clients, as header values.
 #[derive(Debug, Clone)]
@@ -60,11 +60,28 @@ pub struct Entry {
     used_at: AtomicI64,
     /// Who asked for it last, and in which hour, mixed into a number.
     asked_by: AtomicU64,
+    /// Whether a seed brought it and nobody has asked yet, or somebody has: [`WAITING`], [`USED`], or 0.
+    seeded: AtomicU8,
 }
 
 /// Set once, when it is first needed.
 #[expect(clippy::disallowed_types, reason = "no process-wide variable: it belongs to its entry")]
 type Once<T> = std::sync::OnceLock<T>;
+
+/// A seed brought it, and nobody has asked for it.
+const WAITING: u8 = 1;
+
+/// A seed brought it, and somebody has asked for it.
+const USED: u8 = 2;
+
+/// What a hit owes to a seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SeedUse {
+    /// The object would have had to be fetched now.
+    First,
+    /// A desktop has had it before.
+    Later,
+}
 
 /// No time at all.
 const NEVER: i64 = i64::MIN;
@@ -88,6 +105,11 @@ impl Entry {
         let policy = meta.policy.as_deref().and_then(|json| serde_json::from_str(json).ok());
         let description = Description::new(&validators, meta.content_type.as_deref());
         let warmth = Warmth::new(meta.size);
+        let seeded = match blob.seeded {
+            Seeded::No => 0,
+            Seeded::Waiting => WAITING,
+            Seeded::Used => USED,
+        };
         Self {
             meta,
             blob,
@@ -99,6 +121,7 @@ impl Entry {
             verified_at: AtomicI64::new(NEVER),
             used_at: AtomicI64::new(NEVER),
             asked_by: AtomicU64::new(0),
+            seeded: AtomicU8::new(seeded),
         }
     }
 
@@ -134,6 +157,20 @@ impl Entry {
             self.asked_by.store(who, Ordering::Relaxed);
         }
         new
+    }
+
+    /// Notes that a seed has just brought it.
+    pub(super) fn set_seeded(&self) {
+        self.seeded.store(WAITING, Ordering::Relaxed);
+    }
+
+    /// What somebody who gets it now owes to a seed; for nearly everything a look at one byte.
+    pub(super) fn seed_use(&self) -> Option<SeedUse> {
+        match self.seeded.load(Ordering::Relaxed) {
+            WAITING if self.seeded.swap(USED, Ordering::Relaxed) == WAITING => Some(SeedUse::First),
+            WAITING | USED => Some(SeedUse::Later),
+            _ => None,
+        }
     }
 
     /// When the bytes were last found to be right (seconds since 1970), as far as this entry knows.

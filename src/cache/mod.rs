@@ -50,7 +50,7 @@ pub use channels::NotMoved;
 pub use conditions::{ByteRange, Conditions, Verdict};
 pub use demand::{Config as DemandConfig, WANTED_FOR};
 pub use direct::PassRequest;
-pub use entry::{Description, Entry};
+pub use entry::{Description, Entry, SeedUse};
 pub use events::{Event, EventKind};
 pub use explain::Explanation;
 pub use failure::Failure;

@@ -5,7 +5,7 @@
 //! that one suite lists may need one that another lists.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::channels::{NotMoved, kept};
 use super::lookup::Cache;
@@ -30,7 +30,13 @@ pub trait Readiness: Send + Sync {
 
 /// Who tells it; nobody until that is set, and then everything is ready.
 #[derive(Default)]
-pub(super) struct Ready(OnceLock<Box<dyn Readiness>>);
+pub(super) struct Ready(Mutex<Option<Arc<dyn Readiness>>>);
+
+impl Ready {
+    fn get(&self) -> Option<Arc<dyn Readiness>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
 
 impl fmt::Debug for Ready {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -39,10 +45,9 @@ impl fmt::Debug for Ready {
 }
 
 impl Cache {
-    /// Has `readiness` asked before channels are promoted that wait for seeds. Only the first one counts.
-    pub fn set_readiness(&self, readiness: Box<dyn Readiness>) {
-        // A second one is a mistake of the program, and harmless.
-        let _ = self.0.ready.0.set(readiness);
+    /// Has `readiness` asked before channels are promoted that wait for seeds.
+    pub fn set_readiness(&self, readiness: Arc<dyn Readiness>) {
+        *self.0.ready.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(readiness);
     }
 
     /// Whether a channel waits for seeds, so that those have to follow what is new by themselves.
@@ -67,7 +72,7 @@ impl Cache {
     }
 
     pub(super) fn waits_for(&self, channel: &ChannelConfig) -> Vec<String> {
-        let Some(readiness) = self.0.ready.0.get().filter(|_| channel.ready_before_promote) else {
+        let Some(readiness) = self.0.ready.get().filter(|_| channel.ready_before_promote) else {
             return Vec::new();
         };
         let mut sentences = Vec::new();
@@ -85,7 +90,7 @@ impl Cache {
 
     /// Whether a channel may be promoted to these; says what is missing.
     pub(super) fn check_ready(&self, channel: &ChannelConfig, pins: &[Pin]) -> Result<(), NotMoved> {
-        let Some(readiness) = self.0.ready.0.get().filter(|_| channel.ready_before_promote) else {
+        let Some(readiness) = self.0.ready.get().filter(|_| channel.ready_before_promote) else {
             return Ok(());
         };
         let mut missing = Vec::new();
@@ -113,7 +118,7 @@ impl Cache {
     /// Whether a suite has to wait for seeds before this channel is promoted.
     pub(super) fn is_awaited(&self, channel: &ChannelConfig, repository: &Repository, suite: &str) -> bool {
         channel.ready_before_promote
-            && self.0.ready.0.get().is_some_and(|ready| ready.is_covered(repository.name(), suite))
+            && self.0.ready.get().is_some_and(|ready| ready.is_covered(repository.name(), suite))
     }
 
     /// The newest set of generations that is complete here and that `may` let every suite of it show, as far
@@ -124,7 +129,7 @@ impl Cache {
         repository: &Repository,
         may: impl Fn(&Suite, &Generation, Option<i64>) -> bool,
     ) -> Vec<Arc<Generation>> {
-        let Some(readiness) = self.0.ready.0.get() else { return Vec::new() };
+        let Some(readiness) = self.0.ready.get() else { return Vec::new() };
         let view = self.0.suites.view(repository.index).clone();
         for together in readiness.complete(repository.name()) {
             let chosen = together.iter().map(|(folder, id)| {

@@ -4,6 +4,7 @@ use std::io::{self, BufReader};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::entry::{Entry, SeedUse};
 use super::failure::Failure;
 use super::lookup::Cache;
 use super::refresh::{Refreshed, archive_roots};
@@ -17,7 +18,7 @@ use crate::repo::apt::release::{Listed, Release};
 use crate::repo::apt::table::Expected;
 use crate::repo::{Repository, Resource};
 use crate::repo_path::RepoPath;
-use crate::store::{self, BlobReader, Store};
+use crate::store::{self, BlobReader, Seeded, Store};
 use crate::suite::{Channel, Generation, Known, known_index};
 use crate::tasks::Tasks;
 
@@ -46,6 +47,38 @@ impl Cache {
     #[must_use]
     pub fn tasks(&self) -> &Tasks {
         &self.0.parts.tasks
+    }
+
+    /// What a client that is given a kept copy owes to a seed; the first time is remembered.
+    #[must_use]
+    pub fn seed_use(&self, entry: &Entry) -> Option<SeedUse> {
+        let found = entry.seed_use();
+        if found == Some(SeedUse::First) {
+            self.0.parts.store.note_seeded(&entry.meta.digest, Seeded::Used);
+        }
+        found
+    }
+
+    /// The folders of the suites of a repository that are here.
+    #[must_use]
+    pub fn suites_here(&self, repository: &Repository) -> Vec<Arc<str>> {
+        let view = self.0.suites.view(repository.index);
+        let mut folders: Vec<_> = view.suites().map(|(folder, _)| Arc::clone(folder)).collect();
+        folders.sort_unstable();
+        folders
+    }
+
+    /// The indices of a suite that desktops used since a time (unix seconds): paths below its folder. Blocking.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn used_indices(
+        &self,
+        repository: &Repository,
+        folder: &str,
+        since: i64,
+    ) -> Result<Vec<Arc<str>>, store::Error> {
+        self.0.parts.store.working_set(repository.name(), folder, since)
     }
 
     /// Now, in seconds since 1970.

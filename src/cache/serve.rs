@@ -445,7 +445,9 @@ impl Cache {
         // Who joins late does not wait as long again for an upstream that is already known to be slow.
         let patience = if kept.is_some() { limit.saturating_sub(flight.started.elapsed()) } else { limit };
         match flight.landing(patience).await {
-            Landing::Streaming(head) => Answer::Flying { flight: Arc::clone(flight), head, outcome },
+            Landing::Streaming(head) => {
+                Answer::Flying { flight: Arc::clone(flight), head, outcome, seeded: None }
+            }
             Landing::Impatient => match kept {
                 Some(entry) => {
                     let why = Arc::from("upstream does not answer");

@@ -37,6 +37,7 @@ pub(super) enum Command {
     Check(Check),
     Status(Status),
     Seed(Seed),
+    Rehearse(Rehearse),
     Suite(Suite),
     Verify(Verify),
     Import(Import),
@@ -216,6 +217,34 @@ pub(super) enum SeedCommand {
         /// The seed's name.
         name: String,
     },
+}
+
+/// Rehearse an upgrade: would the desktops seen here find every file?
+///
+/// Goes by what desktops were seen to ask for of one release, and looks for all that apt would take of another: what
+/// is missing here, which packages have no successor, what cannot be resolved. A release is all its suites: noble
+/// means noble, noble-updates, noble-security and so on, as they are used here; of the new one, as seeds name them
+/// or as they are published. Suites and indices that are not here yet are fetched for it; packages are not.
+///
+/// What a desktop has had since before it came here is not known. Updates show it in time.
+///
+/// Exit status: 0 when every file is here and nothing stands in the way, otherwise 1.
+///
+/// Examples:
+///
+///   lumbung rehearse --from noble --to resolute
+///   lumbung rehearse --from noble --to resolute --json | jq '.repos[].missing[].path'
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Rehearse {
+    /// The release that desktops use.
+    #[arg(long, value_name = "SUITE")]
+    pub(super) from: String,
+    /// The release that they are to have.
+    #[arg(long, value_name = "SUITE")]
+    pub(super) to: String,
+    #[command(flatten)]
+    pub(super) asking: Asking,
 }
 
 /// See what is served of each suite, and move channels.

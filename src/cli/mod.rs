@@ -11,6 +11,7 @@ mod client;
 mod engine;
 mod generate;
 mod output;
+mod rehearse;
 mod reload;
 mod remote;
 mod seed;
@@ -45,6 +46,7 @@ pub fn run() -> ExitCode {
         Command::Check(check) => check::run(&check),
         Command::Status(status) => status::run(&status),
         Command::Seed(seed) => seed::run(&seed),
+        Command::Rehearse(rehearse) => rehearse::run(&rehearse),
         Command::Suite(suite) => suite::run(&suite),
         Command::Verify(verify) => verify::run(&verify),
         Command::Import(import) => carry::import(&import),

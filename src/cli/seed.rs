@@ -35,7 +35,7 @@ async fn list(args: &args::Seed) -> anyhow::Result<Ending> {
 
 fn list_text(seeds: &[SeedFacts]) -> String {
     if seeds.is_empty() {
-        return "No seed is configured: add a [[seed]] to the configuration.\n".to_owned();
+        return "No seed is configured, and nothing has been learned yet: add a [[seed]] to the configuration.\n".to_owned();
     }
     let mut rows = vec![["SEED", "REPOSITORY", "SUITES", "FOR", "WANTED", "HOURS"].map(str::to_owned)];
     rows.extend(seeds.iter().map(|seed| {

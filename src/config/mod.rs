@@ -11,6 +11,7 @@
 
 mod channel;
 mod history;
+mod learned;
 mod log;
 mod mistakes;
 mod reader;
@@ -69,6 +70,8 @@ pub struct Config {
     pub offices: Vec<crate::server::Office>,
     /// What is to be here before anybody asks, in the order of the file.
     pub seeds: Vec<crate::seed::Config>,
+    /// What is learned without a seed that says so.
+    pub learning: crate::seed::Learning,
     /// What is remembered of who asked for what.
     pub history: History,
     /// What is logged, and how.
@@ -188,6 +191,7 @@ struct Written {
     channels: Vec<channel::WrittenChannel>,
     offices: Vec<channel::WrittenOffice>,
     seeds: Vec<seed::Written>,
+    learned: learned::Written,
     history: History,
     log: LogConfig,
     /// Where the first `[[repo]]` would stand, when no such section was written.
@@ -208,6 +212,7 @@ impl Written {
             channels: root.tables("channel").into_iter().map(channel::WrittenChannel::read).collect(),
             offices: root.tables("office").into_iter().map(channel::WrittenOffice::read).collect(),
             seeds: root.tables("seed").into_iter().map(seed::Written::read).collect(),
+            learned: learned::Written::read(section("learned")),
             history: history::read(section("history")),
             log: log::read(section("log")),
             no_repo: root.is_absent("repo").then(|| root.place("repo")),
@@ -224,9 +229,11 @@ impl Written {
         }
         let channels = channel::channels(self.channels, report);
         let repos = repo::validate(self.repos, report);
+        let store = self.store.validate();
         Config {
             server: self.server.validate(report),
-            store: self.store.validate(),
+            learning: self.learned.validate(&store),
+            store,
             wan: self.wan.validate(report),
             upstream: self.upstream.validate(report),
             seeds: seed::validate(self.seeds, &repos, report),

@@ -130,6 +130,7 @@ impl Written {
             languages: self.languages.map_or_else(english, values),
             budget: self.budget,
             hours: self.hours.map(|given| given.value),
+            built_in: false,
         })
     }
 }

@@ -3,12 +3,13 @@
 //! It blocks and works for up to seconds; the [planner](super::planner) runs it beside the runtime, once at a
 //! time. What it needs it takes from a [`Shelf`], so that it knows neither store nor network.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use super::closure::{Closure, Tangled, Unresolved, Wish, closure};
+use super::closure::{Closure, Tangled, Unresolved, Wish, closure, followed, root};
 use super::config::Config;
+use super::family;
 use super::offers::Offers;
 use super::plan::{Part, Plan, Planned};
 use super::select;
@@ -86,10 +87,63 @@ pub enum AssemblyError {
 
 /// Makes the plan. Blocking.
 pub(super) fn assemble(material: &Material, shelf: &impl Shelf) -> Result<Plan, AssemblyError> {
-    let mut universe = Universe::new(&material.config.architectures);
-    // By origin: the folder below which paths are meant.
-    let mut roots = Vec::new();
+    let mut files = Files::default();
     for suite in &material.suites {
+        files.planned.extend(suite.files.iter().cloned());
+    }
+    // Each with how much it is wanted: the less, the more.
+    let mut wanted: Vec<(usize, Planned)> = Vec::new();
+    let mut unresolved = material.unresolved.clone();
+    for suites in together(material) {
+        let architectures = &material.config.architectures;
+        let (universe, roots) = read_universe(suites.iter().copied(), architectures, shelf)?;
+        let chosen = choose(&universe, material)?;
+        for (rank, package) in &chosen.packages {
+            let (path, size, checksum, origin) = universe.file(*package);
+            let root = &roots[usize::from(origin.0)];
+            let file = planned(root, &String::from_utf8_lossy(path), size, checksum, Part::Package);
+            wanted.extend(file.map(|file| (*rank, file)));
+        }
+        unresolved.extend(chosen.unresolved);
+        if material.config.sources {
+            let packages: Vec<_> = chosen.packages.iter().map(|(_, id)| *id).collect();
+            unresolved.extend(add_sources(&universe, &packages, material, &suites, shelf, &mut files)?);
+        }
+    }
+    if material.config.packages.is_only_learned() {
+        // What is learned is installed somewhere, with what it needs from wherever that came.
+        unresolved.clear();
+    }
+    // Stable: what is wanted alike keeps its order.
+    wanted.sort_by_key(|(rank, _)| *rank);
+    let packages = wanted.len() as u64;
+    files.planned.extend(wanted.into_iter().map(|(_, file)| file));
+    finish(material, files, packages, unresolved, shelf)
+}
+
+/// The suites that are planned together: all of a seed, but where it only follows what desktops ask for, each release
+/// for itself, since a package is another version in each.
+fn together(material: &Material) -> Vec<Vec<&SuiteMaterial>> {
+    let all = material.suites.iter();
+    if !material.config.packages.is_only_learned() {
+        return vec![all.collect()];
+    }
+    let mut families: BTreeMap<(&str, &str), Vec<&SuiteMaterial>> = BTreeMap::new();
+    for suite in all {
+        families.entry(family::of(&suite.folder)).or_default().push(suite);
+    }
+    families.into_values().collect()
+}
+
+/// What suites list for these architectures; and by origin the folder below which paths are meant. Blocking.
+pub(super) fn read_universe<'m>(
+    suites: impl IntoIterator<Item = &'m SuiteMaterial>,
+    architectures: &[String],
+    shelf: &impl Shelf,
+) -> Result<(Universe, Vec<Arc<str>>), AssemblyError> {
+    let mut universe = Universe::new(architectures);
+    let mut roots = Vec::new();
+    for suite in suites {
         let origin = universe.add_origin(suite.pin).map_err(AssemblyError::Universe)?;
         roots.push(Arc::clone(&suite.root));
         for index in &suite.packages {
@@ -98,31 +152,14 @@ pub(super) fn assemble(material: &Material, shelf: &impl Shelf) -> Result<Plan, 
             universe.read(origin, input).map_err(wrong)?;
         }
     }
-    let Chosen { packages, unresolved } = choose(&universe, material)?;
-    let mut files = Files::default();
-    for suite in &material.suites {
-        files.planned.extend(suite.files.iter().cloned());
-    }
-    for package in &packages {
-        let (path, size, checksum, origin) = universe.file(*package);
-        let root = &roots[usize::from(origin.0)];
-        files.add(root, &String::from_utf8_lossy(path), size, checksum, Part::Package);
-    }
-    let mut unresolved: Vec<_> = material.unresolved.iter().cloned().chain(unresolved).collect();
-    if material.config.sources {
-        let missing = add_sources(&universe, &packages, material, shelf, &mut files)?;
-        unresolved.extend(missing);
-    }
-    let packages = packages.len() as u64;
-    drop(universe);
-    finish(material, files, packages, unresolved, shelf)
+    Ok((universe, roots))
 }
 
 /// The packages of a seed.
 #[derive(Default)]
 struct Chosen {
-    /// Each once: as they were asked for, and each with what it needs.
-    packages: Vec<PackageId>,
+    /// Each once, with how much it is wanted: what is asked for first has the least number.
+    packages: Vec<(usize, PackageId)>,
     unresolved: Vec<Unresolved>,
 }
 
@@ -130,7 +167,8 @@ struct Chosen {
 fn choose(universe: &Universe, material: &Material) -> Result<Chosen, AssemblyError> {
     let config = &material.config;
     if config.packages.everything {
-        return Ok(Chosen { packages: universe.packages().collect(), unresolved: Vec::new() });
+        let packages = universe.packages().map(|id| (0, id)).collect();
+        return Ok(Chosen { packages, unresolved: Vec::new() });
     }
     let mut names = config.packages.names.clone();
     names.extend(select::selected(&material.selections));
@@ -144,12 +182,12 @@ fn choose(universe: &Universe, material: &Material) -> Result<Chosen, AssemblyEr
         let wish = Wish { names: &wished, recommends: config.recommends, extent: config.closure };
         let Closure { packages, unresolved } = for_all_machines(offers, &wish)?;
         found.unresolved.extend(unresolved);
-        ranks.extend(in_order(offers, &wish, &packages));
+        ranks.extend(in_order(offers, &wish, &packages, material));
     }
     // The first place that a package has for any machine.
     ranks.sort_unstable();
     let mut seen = HashSet::new();
-    found.packages.extend(ranks.into_iter().map(|(_, id)| id).filter(|id| seen.insert(*id)));
+    found.packages.extend(ranks.into_iter().filter(|(_, id)| seen.insert(*id)));
     found.unresolved.sort_unstable();
     found.unresolved.dedup();
     Ok(found)
@@ -157,7 +195,7 @@ fn choose(universe: &Universe, material: &Material) -> Result<Chosen, AssemblyEr
 
 /// The closure for machines that get every update, and, where some updates come to others first, for those that do
 /// not get them yet.
-fn for_all_machines(offers: Offers<'_>, wish: &Wish<'_>) -> Result<Closure, Tangled> {
+pub(super) fn for_all_machines(offers: Offers<'_>, wish: &Wish<'_>) -> Result<Closure, Tangled> {
     let mut found = closure(offers, wish)?;
     if found.packages.iter().any(|id| offers.universe().phased(*id) < 100) {
         // What is unresolved here only may well be resolved by a version that apt takes in spite of its share.
@@ -168,20 +206,36 @@ fn for_all_machines(offers: Offers<'_>, wish: &Wish<'_>) -> Result<Closure, Tang
     Ok(found)
 }
 
-/// The packages with the position of the first name that needs them: what is asked for first is wanted most.
-fn in_order(offers: Offers<'_>, wish: &Wish<'_>, packages: &[PackageId]) -> Vec<(usize, PackageId)> {
+/// The packages with their rank: the position of the first name that needs them. What is learned has the order in
+/// which it is wanted, and before all that it needs: what a desktop did not have it would have asked for.
+fn in_order(
+    offers: Offers<'_>,
+    wish: &Wish<'_>,
+    packages: &[PackageId],
+    material: &Material,
+) -> Vec<(usize, PackageId)> {
+    let plain = |name: &str| name.rsplit_once(':').map_or(name, |(name, _)| name).to_owned();
+    let only_learned = material.config.packages.is_only_learned();
+    let places: HashMap<String, usize> =
+        material.learned.iter().enumerate().rev().map(|(place, name)| (plain(name), place)).collect();
+    let both = [offers, offers.without_phased()];
     let mut ranks: HashMap<PackageId, Option<usize>> = packages.iter().map(|id| (*id, None)).collect();
-    for (rank, name) in wish.names.iter().enumerate() {
-        let mut queue: Vec<_> = [offers, offers.without_phased()]
-            .into_iter()
-            .filter_map(|offers| super::closure::root(offers, name).ok())
-            .collect();
+    for (position, name) in wish.names.iter().enumerate() {
+        let rank = if only_learned { places.get(&plain(name)).copied() } else { Some(position) };
+        let roots: Vec<_> = both.into_iter().filter_map(|offers| root(offers, name).ok()).collect();
+        let mut queue = roots.clone();
+        let mut seen = HashSet::new();
         while let Some(id) = queue.pop() {
-            let Some(place @ None) = ranks.get_mut(&id) else { continue };
-            *place = Some(rank);
-            for (_, clause) in super::closure::followed(offers.universe(), id, wish.recommends) {
+            let Some(place) = ranks.get_mut(&id) else { continue };
+            let own = roots.contains(&id);
+            let rank = rank.map(|rank| if only_learned && !own { rank + places.len() } else { rank });
+            if place.is_some_and(|known| rank.is_none_or(|rank| rank >= known)) || !seen.insert(id) {
+                continue;
+            }
+            *place = rank.or(*place);
+            for (_, clause) in followed(offers.universe(), id, wish.recommends) {
                 let of = offers.universe().architecture_of(id);
-                for offers in [offers, offers.without_phased()] {
+                for offers in both {
                     queue.extend(offers.meeting(clause, of).unwrap_or_default());
                 }
             }
@@ -195,6 +249,7 @@ fn add_sources(
     universe: &Universe,
     packages: &[PackageId],
     material: &Material,
+    suites: &[&SuiteMaterial],
     shelf: &impl Shelf,
     files: &mut Files,
 ) -> Result<Vec<Unresolved>, AssemblyError> {
@@ -203,7 +258,7 @@ fn add_sources(
     let key = |(name, version): (&[u8], &[u8])| [name, version].join(&b' ');
     let mut wanted: HashMap<Vec<u8>, bool> =
         packages.iter().map(|package| (key(universe.source(*package)), false)).collect();
-    for suite in &material.suites {
+    for suite in suites {
         for index in &suite.sources {
             let wrong = |source| AssemblyError::Index { suite: Arc::clone(&suite.folder), source };
             let input = open(shelf, index).map_err(wrong)?;
@@ -293,11 +348,14 @@ struct Files {
 }
 
 impl Files {
-    /// Adds a file below an archive's root. A path that is none was passed over when the index was read.
     fn add(&mut self, root: &str, path: &str, size: u64, checksum: Checksum, part: Part) {
-        let whole = if root.is_empty() { path.to_owned() } else { format!("{root}/{path}") };
-        if let Ok(path) = RepoPath::from_decoded(&whole) {
-            self.planned.push(Planned { path, size, checksum, part, present: false });
-        }
+        self.planned.extend(planned(root, path, size, checksum, part));
     }
+}
+
+/// A file below an archive's root. A path that is none was passed over when the index was read.
+fn planned(root: &str, path: &str, size: u64, checksum: Checksum, part: Part) -> Option<Planned> {
+    let whole = if root.is_empty() { path.to_owned() } else { format!("{root}/{path}") };
+    let path = RepoPath::from_decoded(&whole).ok()?;
+    Some(Planned { path, size, checksum, part, present: false })
 }

@@ -8,16 +8,20 @@
 mod assemble;
 mod closure;
 mod config;
+mod family;
 mod fetch;
 mod gather;
 mod job;
 mod journal;
+mod learned;
 mod names;
 mod obtain;
 mod offers;
+mod once;
 mod plan;
 mod planner;
 mod rate;
+mod rehearsal;
 pub mod relation;
 mod run;
 mod runner;
@@ -29,9 +33,11 @@ mod when;
 pub use closure::{Closure, Extent, Tangled, Unresolved, Wish, closure};
 pub use config::{Config, Packages};
 pub use journal::{FailedFile, Journal, State};
+pub use learned::Learning;
 pub use offers::Offers;
 pub use plan::{Part, Plan, PlanFacts, Planned, PlannedFile, PlannedSuite, UnresolvedFacts};
 pub use planner::{PlanError, Planner, SeedFacts, SeedSuite};
+pub use rehearsal::{Orphan, RehearsalFacts, RehearsedRepo, RehearsedSet};
 pub use runner::{RunFacts, Runner, SeedState};
 pub use universe::{
     ArchId, MAX_ARCHITECTURES, MAX_ORIGINS, OriginId, PackageId, Pin, Priority, Universe, UniverseError,

@@ -102,7 +102,7 @@ impl Runner {
         }
         let (permits, table) = (Mutex::default(), Mutex::new(table));
         let inner = Arc::new(Inner { cache, planner, governor, permits, table });
-        inner.cache.set_readiness(Box::new(Here(Arc::downgrade(&inner))));
+        inner.cache.set_readiness(Arc::new(Here(Arc::downgrade(&inner))));
         Ok(Self(inner))
     }
 
@@ -181,6 +181,7 @@ impl Runner {
         let tasks = self.0.cache.tasks().clone();
         loop {
             let next = self.0.cache.clock().now() + TEND_EVERY;
+            self.0.planner.learn().await;
             self.stop_unconfigured();
             for config in self.0.planner.configs() {
                 tokio::select! {
@@ -368,7 +369,9 @@ impl Here {
     fn seeds(&self, repo: &str) -> Vec<(Arc<Config>, Vec<Arc<str>>, Journal)> {
         let Some(inner) = self.0.upgrade() else { return Vec::new() };
         let runner = Runner(inner);
-        let ours = runner.0.planner.configs().into_iter().filter(|config| *config.repo == *repo);
+        let all = runner.0.planner.configs().into_iter();
+        // A built-in one takes what fits its budget; nothing waits for that.
+        let ours = all.filter(|config| *config.repo == *repo && !config.built_in);
         let with_journal = ours.map(|config| {
             let folders = config.suites.iter().filter_map(|suite| Some(folder(suite).ok()?.shared()));
             let folders = folders.collect();

@@ -108,6 +108,8 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/v1/seeds/{name}/stop", post(stop_seed).route_layer(guard()))
         .route("/api/v1/seeds/{name}/plan", get(look_at_plan))
         .route("/api/v1/seeds/{name}/plan", post(plan).route_layer(guard()))
+        .route("/api/v1/rehearse", get(look_at_rehearsal))
+        .route("/api/v1/rehearse", post(rehearse).route_layer(guard()))
         .route("/api/v1/suites/refresh", post(refresh).route_layer(guard()))
         .route("/api/v1/channels/{name}/promote", post(promote).route_layer(guard()))
         .route("/api/v1/channels/{name}/rollback", post(roll_back).route_layer(guard()))
@@ -237,10 +239,12 @@ fn carried<T: serde::de::DeserializeOwned>(
 }
 
 async fn seeds(State(state): State<ApiState>) -> Response<Body> {
+    state.planner.learn().await;
     json(&state.runner.seeds())
 }
 
 async fn seed(State(state): State<ApiState>, Path(name): Path<String>) -> Response<Body> {
+    state.planner.learn().await;
     seed_answer(state.runner.seed(&name))
 }
 
@@ -256,6 +260,7 @@ async fn run_seed(
     Path(name): Path<String>,
     Query(RunHow { now }): Query<RunHow>,
 ) -> Response<Body> {
+    state.planner.learn().await;
     seed_answer(state.runner.run(&name, now))
 }
 
@@ -301,6 +306,36 @@ async fn planned(state: &ApiState, name: &str, fetch: bool) -> Response<Body> {
     match tokio::task::spawn_blocking(move || json(&PlanFacts::from(&*plan))).await {
         Ok(response) => response,
         Err(error) => failed(&error),
+    }
+}
+
+#[derive(Deserialize)]
+struct Upgrade {
+    from: String,
+    to: String,
+}
+
+/// A rehearsal with what is here.
+async fn look_at_rehearsal(state: State<ApiState>, upgrade: Query<Upgrade>) -> Response<Body> {
+    rehearsed(&state, &upgrade, false).await
+}
+
+/// A rehearsal for which the indices that are not here are fetched.
+async fn rehearse(state: State<ApiState>, upgrade: Query<Upgrade>) -> Response<Body> {
+    rehearsed(&state, &upgrade, true).await
+}
+
+async fn rehearsed(state: &ApiState, Upgrade { from, to }: &Upgrade, fetch: bool) -> Response<Body> {
+    let sane = |name: &str| !name.is_empty() && name.len() <= 100 && !name.contains(['/', '%', ' ']);
+    if !sane(from) || !sane(to) {
+        let detail = "The releases are given as from=noble&to=resolute: names of suites, without a pocket.";
+        return problem(StatusCode::BAD_REQUEST, detail);
+    }
+    match state.planner.rehearse(from, to, fetch, REFRESH_WAIT).await {
+        Ok(Some(found)) => json(&*found),
+        // Asking again joins what is under way.
+        Ok(None) => answer(StatusCode::ACCEPTED, "application/json", "{\"state\":\"running\"}\n"),
+        Err(error) => unplanned(&error),
     }
 }
 

@@ -97,7 +97,7 @@ impl Connection {
             Ok(route) => self.answer(route, request, &mut account).await,
             Err(refusal) => self.refuse(&refusal, head_only),
         };
-        let Reply { mut head, content, outcome, source } = reply;
+        let Reply { mut head, content, outcome, source, seeded } = reply;
         if bodied || !self.welcome || head.status() == StatusCode::PAYLOAD_TOO_LARGE {
             // Where the next request begins is only certain after one without a body.
             head.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
@@ -108,6 +108,7 @@ impl Connection {
         account.status = head.status();
         account.outcome = outcome;
         account.source = source;
+        account.seeded = seeded;
         account.answered = Some(account.started.elapsed());
         Ok(head.map(|()| Body::new(content, account)))
     }
@@ -219,6 +220,7 @@ impl Connection {
                             content: Content::Empty,
                             outcome: crate::outcome::Outcome::Passed,
                             source: crate::outcome::Source::Upstream,
+                            seeded: None,
                         }
                     }
                     Err(failure) => respond::told(super::error::failure_told(&failure), false),

@@ -10,7 +10,7 @@ use super::body::{Content, Source as BodySource, Stored};
 use super::error::Told;
 use super::multipart;
 use crate::cache::{
-    Answer, ByteRange, Cache, Conditions, Description, Entry, Freshness, Passed, Validators, Verdict,
+    Answer, ByteRange, Cache, Conditions, Description, Entry, Freshness, Passed, SeedUse, Validators, Verdict,
 };
 use crate::clock;
 use crate::outcome::{Outcome, Source};
@@ -44,6 +44,8 @@ pub(super) struct Reply {
     pub(super) content: Content,
     pub(super) outcome: Outcome,
     pub(super) source: Source,
+    /// What is owed to a seed.
+    pub(super) seeded: Option<SeedUse>,
 }
 
 /// What the reply depends on besides the answer.
@@ -63,7 +65,7 @@ impl Asking<'_> {
                 let checked_at = checked_at.unwrap_or(entry.meta.validated_at);
                 self.stored(&entry, outcome, &freshness, checked_at)
             }
-            Answer::Flying { flight, head, outcome } => {
+            Answer::Flying { flight, head, outcome, seeded } => {
                 let verdict = self.conditions.judge(&head.validators, head.total);
                 let mut response = Self::described(
                     verdict,
@@ -88,7 +90,7 @@ impl Asking<'_> {
                     *response.status_mut() = StatusCode::PARTIAL_CONTENT;
                     let part = |part: ByteRange| source(part.first, Some(part.last));
                     let content = multipart::divide(response.headers_mut(), size, &parts, part);
-                    return Reply { head: response, content, outcome, source: source_of(outcome) };
+                    return Reply { head: response, content, outcome, source: source_of(outcome), seeded };
                 }
                 let range = match verdict {
                     Verdict::Full => Some((0, None, head.total)),
@@ -101,7 +103,8 @@ impl Asking<'_> {
                     }
                     _ => Content::Empty,
                 };
-                Reply { head: response, content, outcome, source: source_of(outcome) }
+                let seeded = seeded.filter(|_| !matches!(content, Content::Empty));
+                Reply { head: response, content, outcome, source: source_of(outcome), seeded }
             }
             Answer::Passed(passed) => self.passed(*passed),
             Answer::Failed(failure) => told(super::error::failure_told(&failure), self.head_only),
@@ -134,7 +137,8 @@ impl Asking<'_> {
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
             let part = |part| BodySource::Stored(Stored::new(std::sync::Arc::clone(entry), part));
             let content = multipart::divide(response.headers_mut(), size, &parts, part);
-            return Reply { head: response, content, outcome, source: source_of(outcome) };
+            let seeded = self.seeded(entry, outcome, &content);
+            return Reply { head: response, content, outcome, source: source_of(outcome), seeded };
         }
         let range = match verdict {
             Verdict::Full if size > 0 => Some(ByteRange { first: 0, last: size - 1 }),
@@ -147,7 +151,14 @@ impl Asking<'_> {
             }
             _ => Content::Empty,
         };
-        Reply { head: response, content, outcome, source: source_of(outcome) }
+        let seeded = self.seeded(entry, outcome, &content);
+        Reply { head: response, content, outcome, source: source_of(outcome), seeded }
+    }
+
+    /// What is owed to a seed by an answer that gives something of a kept copy.
+    fn seeded(&self, entry: &Entry, outcome: Outcome, content: &Content) -> Option<SeedUse> {
+        let is_hit = outcome == Outcome::Hit && !matches!(content, Content::Empty);
+        if is_hit { self.cache.seed_use(entry) } else { None }
     }
 
     /// The parts that a request for several is answered with.
@@ -230,7 +241,7 @@ impl Asking<'_> {
         } else {
             BodySource::Upstream { body: passed.body, skip: 0, left: None }.into_content(announced)
         };
-        Reply { head: response, content, outcome: Outcome::Passed, source: Source::Upstream }
+        Reply { head: response, content, outcome: Outcome::Passed, source: Source::Upstream, seeded: None }
     }
 }
 
@@ -271,7 +282,7 @@ pub(super) fn text(status: StatusCode, content_type: &'static str, text: String,
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(text.len()));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let content = if head_only { Content::Empty } else { Content::Text(text.into()) };
-    Reply { head, content, outcome: Outcome::Passed, source: Source::Store }
+    Reply { head, content, outcome: Outcome::Passed, source: Source::Store, seeded: None }
 }
 
 /// How a stored copy came to be served, in the words of RFC 9211.

@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::{Requests, Status, Wan};
+use super::{Requests, SeedHits, Status, Wan};
 use crate::seed::SeedState;
 use crate::units::BitRate;
 
@@ -89,6 +89,7 @@ impl Status {
                 ("WAN traffic saved", bytes_in_words(self.totals.wan_saved)),
                 ("answered without a new transfer", percent(self.totals.hit_ratio_requests)),
                 ("bytes that were here already", percent(self.totals.hit_ratio_bytes)),
+                ("hits that seeding made", seed_hits_in_words(&traffic.seeds)),
             ],
         )
     }
@@ -187,6 +188,14 @@ impl Status {
         writeln!(f)?;
         write_table(f, &rows)
     }
+}
+
+fn seed_hits_in_words(hits: &SeedHits) -> String {
+    let SeedHits { hits, first, bytes } = *hits;
+    if hits == 0 {
+        return "none".to_owned();
+    }
+    format!("{hits}, {first} of them would have waited; {}", bytes_in_words(bytes))
 }
 
 fn wan_in_words(wan: &Wan) -> Vec<(&'static str, String)> {

@@ -11,6 +11,7 @@ use super::keep::Keeper;
 use super::layout::{Layout, random};
 use super::partials::Partials;
 use super::readers::Readers;
+use super::seeded::Marks;
 use super::touches::Touches;
 use super::verified::Verified;
 use super::working_set::Notes;
@@ -39,6 +40,7 @@ pub(super) struct Shared {
     /// First half of the names of unfinished files: new for each start.
     pub(super) session: String,
     touches: Mutex<Touches>,
+    marks: Mutex<Marks>,
     notes: Mutex<Notes>,
     verified: Mutex<Verified>,
     partials: Mutex<Partials>,
@@ -127,6 +129,7 @@ impl Shared {
             counts: Counts::default(),
             session,
             touches: Mutex::default(),
+            marks: Mutex::default(),
             verified: Mutex::default(),
             notes: Mutex::default(),
             partials: Mutex::default(),
@@ -158,6 +161,10 @@ impl Shared {
 
     pub(super) fn touches(&self) -> MutexGuard<'_, Touches> {
         self.touches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn marks(&self) -> MutexGuard<'_, Marks> {
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn notes(&self) -> MutexGuard<'_, Notes> {

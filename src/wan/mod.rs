@@ -12,8 +12,9 @@
 //! - *bucket*: how much room a rate has just now.
 //! - *urgency*: a transfer's class, which rises when a desktop begins to wait for it.
 //!
-//! What is limited is what this program takes from the network. The system's receive buffers fill up ahead
-//! of that, once per connection; from then on an upstream sends as fast as it is read.
+//! What is limited is what this program takes from the network: the content of answers and their heads, and all
+//! that comes down a tunnel. The packets' own headers and encryption, some 4 % of a line, come on top. The system's
+//! receive buffers fill up ahead of that, once per connection; from then on an upstream sends as fast as it is read.
 //!
 //! This folder knows no HTTP, and no time but what its clock tells and the runtime's timers.
 

@@ -6,22 +6,23 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::PATIENCE;
 use crate::support::apt::{Apt, Source};
-use crate::support::client::{ask, get_from};
+use crate::support::client::{ask, get, get_from};
 use crate::support::origin::Origin;
 use crate::support::repository::{Compression, Key, Package, Publication, Repository, day};
 use crate::support::server::TestServer;
 
 /// Suites that one key signs.
-struct Publisher {
-    origin: Origin,
+pub(crate) struct Publisher {
+    pub(crate) origin: Origin,
     key: Key,
     keyring: std::path::PathBuf,
     _folder: TempDir,
 }
 
 impl Publisher {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let (origin, key) = (Origin::start().await, Key::generate("Ubuntu"));
         let folder = TempDir::new().expect("a folder");
         let keyring = folder.path().join("archive.gpg");
@@ -30,7 +31,7 @@ impl Publisher {
     }
 
     /// Publishes a suite with these packages, and gives it.
-    fn publish(&self, suite: &str, number: u64, packages: &[Package]) -> Publication {
+    pub(crate) fn publish(&self, suite: &str, number: u64, packages: &[Package]) -> Publication {
         let made = Repository::new(suite)
             .compressions(&[Compression::Xz])
             .date(day(number))
@@ -41,7 +42,7 @@ impl Publisher {
         made
     }
 
-    fn fragment(&self, more: &str) -> String {
+    pub(crate) fn fragment(&self, more: &str) -> String {
         format!(
             "[upstream]\nretries = 0\n[[repo]]\nname = \"ubuntu\"\nkind = \"apt\"\nupstreams = [\"{}\"]\n\
              keyring = \"{}\"\n{more}\n",
@@ -51,7 +52,7 @@ impl Publisher {
     }
 }
 
-async fn plan(server: &TestServer, seed: &str) -> Value {
+pub(crate) async fn plan(server: &TestServer, seed: &str) -> Value {
     let authorization = format!("Bearer {}", server.admin_token());
     let headers = [("Authorization", authorization.as_str()), ("Content-Length", "0")];
     let answer = ask(server.admin(), "POST", &format!("/api/v1/seeds/{seed}/plan"), &headers).await;
@@ -60,7 +61,7 @@ async fn plan(server: &TestServer, seed: &str) -> Value {
 }
 
 /// The packages' files in a plan, in its order.
-fn debs(plan: &Value) -> Vec<String> {
+pub(crate) fn debs(plan: &Value) -> Vec<String> {
     let files = plan["files"].as_array().expect("a list").iter();
     let paths = files.filter_map(|file| file["path"].as_str());
     paths
@@ -108,9 +109,9 @@ async fn what_most_desktops_ask_for_is_planned_first_in_its_newest_version_and_w
     get_from(desktops[0], server.address(), "/ubuntu/dists/noble/InRelease").await;
     let made = plan(&server, "s").await;
     assert_eq!(debs(&made).len(), 2, "{made:#}");
-    let first: BTreeSet<_> = debs(&made).into_iter().collect();
-    assert_eq!(first, BTreeSet::from(["browser_2_amd64.deb".to_owned(), "engine_2_amd64.deb".to_owned()]));
-    assert_eq!(made["left_out_files"], 1, "the game");
+    // What nobody asks for is where it is needed already: it comes last.
+    assert_eq!(debs(&made), ["browser_2_amd64.deb", "game_2_amd64.deb"]);
+    assert_eq!(made["left_out_files"], 1, "the engine");
 
     // Two months later nobody wants it any more.
     server.clock().advance(Duration::from_hours(70 * 24));
@@ -189,4 +190,97 @@ async fn desktops_in_and_out_of_a_phase_find_what_their_apt_asks_for() {
         assert_eq!(asked, expected.iter().map(|name| (*name).to_owned()).collect(), "{options:?}");
         assert!(asked.is_subset(&planned), "{options:?}: {asked:?} of {planned:?}");
     }
+}
+
+/// A desktop fetches a suite's release file and index, and some packages of it.
+pub(crate) async fn desktop(server: &TestServer, address: &str, suite: &str, packages: &[&str]) {
+    let address = address.parse().expect("an address");
+    let folder = format!("/ubuntu/dists/{suite}");
+    let files = [format!("{folder}/InRelease"), format!("{folder}/main/binary-amd64/Packages.xz")];
+    let debs = packages.iter().map(|file| {
+        let name = file.split('_').next().unwrap_or(file);
+        let letters = if name.starts_with("lib") { 4 } else { 1 };
+        format!("/ubuntu/pool/main/{}/{name}/{file}", &name[..letters])
+    });
+    for path in files.into_iter().chain(debs) {
+        let got = get_from(address, server.address(), &path).await;
+        assert_eq!(got.status, 200, "{path}: {}", got.text());
+    }
+}
+
+#[tokio::test]
+async fn there_is_a_seed_of_what_is_asked_for_without_any_configuration() {
+    let publisher = Publisher::new().await;
+    publisher.publish("noble", 0, &noble("5"));
+    publisher.publish("jammy", 0, &noble("1"));
+    let mut server = TestServer::start(&publisher.fragment("")).await;
+    let list = async |server: &TestServer| -> Value {
+        serde_json::from_str(&get(server.admin(), "/api/v1/seeds", &[]).await.text()).expect("JSON")
+    };
+    assert_eq!(list(&server).await, serde_json::json!([]), "nobody has asked for anything");
+    desktop(&server, "127.0.1.1", "noble", &["game_5_amd64.deb"]).await;
+    desktop(&server, "127.0.1.2", "jammy", &["browser_1_amd64.deb"]).await;
+    let seeds = list(&server).await;
+    assert_eq!((&seeds[0]["seed"], &seeds[0]["hours"]), (&"learned".into(), &"18:00-06:00".into()));
+    assert_eq!(seeds[0]["budget"], 20_000_000_000_u64);
+    publisher.publish("noble", 1, &noble("6"));
+    publisher.publish("jammy", 1, &noble("2"));
+    server.clock().advance(Duration::from_hours(1));
+    desktop(&server, "127.0.1.1", "noble", &[]).await;
+    desktop(&server, "127.0.1.1", "jammy", &[]).await;
+    // Each release has its own version of what any desktop asks for.
+    let planned: BTreeSet<_> = debs(&plan(&server, "learned").await).into_iter().collect();
+    let both = |name: &str| [format!("{name}_6_amd64.deb"), format!("{name}_2_amd64.deb")];
+    let expected: BTreeSet<_> = ["browser", "game", "engine"].iter().flat_map(|name| both(name)).collect();
+    assert_eq!(planned, expected);
+
+    // It makes no sense beside one that wants the same, nor where nobody wants it.
+    server.restart_with(&publisher.fragment(SEED)).await;
+    assert_eq!(list(&server).await.as_array().map(Vec::len), Some(1), "the configured one");
+    server.restart_with(&publisher.fragment("[learned]\nenabled = false\n")).await;
+    assert_eq!(list(&server).await, serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn hits_on_what_a_seed_brought_are_counted_the_first_one_apart() {
+    let publisher = Publisher::new().await;
+    publisher.publish("noble", 0, &noble("1"));
+    let mut server = TestServer::start(&publisher.fragment(SEED)).await;
+    let count = async |server: &TestServer, name: &str| -> u64 {
+        let page = get(server.admin(), "/metrics", &[]).await.text();
+        let start = format!("lumbung_seed_{name}_total{{repo=\"ubuntu\"}} ");
+        let line = page.lines().find_map(|line| line.strip_prefix(start.as_str()));
+        line.expect("a line for it").parse().expect("a number")
+    };
+    // The plan has the index fetched, on behalf of the seed.
+    plan(&server, "s").await;
+    assert_eq!(count(&server, "hits").await, 0);
+    let index = "/ubuntu/dists/noble/main/binary-amd64/Packages.xz";
+    assert_eq!(ask(server.address(), "HEAD", index, &[]).await.status, 200);
+    assert_eq!(count(&server, "hits").await, 0, "a look at it takes nothing");
+    desktop(&server, "127.0.1.1", "noble", &["game_1_amd64.deb"]).await;
+    desktop(&server, "127.0.1.2", "noble", &["game_1_amd64.deb"]).await;
+    let size = get(server.address(), index, &[]).await.body.len() as u64;
+    let counted = async |server: &TestServer, hits, first, bytes| {
+        let all = async {
+            while (
+                count(server, "hits").await,
+                count(server, "first_hits").await,
+                count(server, "hit_bytes").await,
+            ) != (hits, first, bytes)
+            {
+                tokio::task::yield_now().await;
+            }
+        };
+        // An answer is counted a moment after its last byte was sent.
+        tokio::time::timeout(PATIENCE, all).await.expect("these numbers");
+    };
+    counted(&server, 3, 1, 3 * size).await;
+    // It is known after a restart that this was not the first.
+    server.restart().await;
+    get(server.address(), index, &[]).await;
+    counted(&server, 1, 0, size).await;
+    let status = get(server.admin(), "/api/v1/status", &[]).await.text();
+    let status: Value = serde_json::from_str(&status).expect("JSON");
+    assert_eq!(status["totals"]["seeds"], serde_json::json!({ "hits": 1, "first": 0, "bytes": size }));
 }

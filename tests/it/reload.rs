@@ -216,7 +216,9 @@ async fn limits_of_the_store_seeds_and_channels_hold_and_its_path_needs_a_restar
     assert_eq!(look(server.admin(), "/api/v1/status").await["store"]["limit"], 7_000_000_000_u64);
     assert_eq!(look(server.admin(), "/api/v1/seeds").await[0]["seed"], "s");
     assert_eq!(look(server.admin(), "/api/v1/channels").await[0]["name"], "pilot");
-    assert_ne!(get(server.address(), "/u@pilot/dists/noble/InRelease", &[]).await.status, 404);
+    let unknown = |answer: Response| answer.text().contains("there is no channel");
+    assert!(unknown(get(server.address(), "/u@other/dists/noble/InRelease", &[]).await));
+    assert!(!unknown(get(server.address(), "/u@pilot/dists/noble/InRelease", &[]).await));
 }
 
 #[tokio::test]

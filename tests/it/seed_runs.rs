@@ -19,16 +19,16 @@ use crate::support::{PATIENCE, noise};
 const BIG: &str = "/ubuntu/pool/main/b/big/big_1_amd64.deb";
 
 /// An origin with a signed suite, and the configuration of a repository and a seed.
-struct Publisher {
-    origin: Origin,
-    repository: Repository,
-    publication: Publication,
-    fragment: String,
+pub struct Publisher {
+    pub origin: Origin,
+    pub repository: Repository,
+    pub publication: Publication,
+    pub fragment: String,
     _folder: TempDir,
 }
 
 impl Publisher {
-    async fn new(seed: &str) -> Self {
+    pub async fn new(seed: &str) -> Self {
         let key = Key::generate("Ubuntu");
         let repository = Repository::new("noble")
             .compressions(&[Compression::Xz])
@@ -62,7 +62,7 @@ impl Publisher {
     }
 }
 
-async fn order(server: &TestServer, what: &str) -> Value {
+pub async fn order(server: &TestServer, what: &str) -> Value {
     let authorization = format!("Bearer {}", server.admin_token());
     let headers = [("Authorization", authorization.as_str()), ("Content-Length", "0")];
     let answer = ask(server.admin(), "POST", &format!("/api/v1/seeds/s/{what}"), &headers).await;
@@ -70,19 +70,19 @@ async fn order(server: &TestServer, what: &str) -> Value {
     serde_json::from_str(&answer.text()).expect("JSON")
 }
 
-async fn look(server: &TestServer) -> Value {
+pub async fn look(server: &TestServer) -> Value {
     let answer = get(server.admin(), "/api/v1/seeds/s", &[]).await;
     let state: Value = serde_json::from_str(&answer.text()).expect("JSON");
     state["run"].clone()
 }
 
 /// Waits until the seed stands so.
-async fn until(server: &TestServer, states: &[&str]) -> Value {
+pub async fn until(server: &TestServer, states: &[&str]) -> Value {
     until_so(server, &format!("{states:?}"), |run| states.contains(&run["state"].as_str().expect("a word")))
         .await
 }
 
-async fn until_so(server: &TestServer, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+pub async fn until_so(server: &TestServer, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     let mut last = Value::Null;
     let looking = async {
         loop {

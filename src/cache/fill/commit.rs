@@ -18,7 +18,7 @@ use crate::digest::Digest;
 use crate::outcome::Class;
 use crate::repo::PathClass;
 use crate::repo::apt::checksum::{Checksum, Sha512Hasher};
-use crate::store::{EntryMeta, PartialMeta};
+use crate::store::{EntryMeta, PartialMeta, Seeded};
 use crate::upstream::{Response, UpstreamError};
 
 impl Fill {
@@ -101,6 +101,10 @@ impl Fill {
         let mut entry = Entry::new(meta, blob);
         // Downloads that began before the hash was known to be right resume with that date.
         entry.validators.other_last_modified = provisional;
+        if self.flight.class == Class::Seed {
+            entry.set_seeded();
+            cache.parts.store.note_seeded(&digest, Seeded::Waiting);
+        }
         let entry = Arc::new(entry);
         cache.open.insert(key, Arc::clone(&entry));
         if let Some((known, built)) = built {
