@@ -244,7 +244,7 @@ mod tests {
             upstream: String::new(),
             policy: None,
         };
-        Entry::new(meta, Blob { seeded: crate::store::Seeded::No, file: Arc::new(file), size, digest })
+        Entry::new(meta, Blob { seeded: Seeded::No, file: Arc::new(file), size, digest })
     }
 
     #[test]

@@ -81,7 +81,7 @@ fn is_checksum_of(checksum: &Checksum, meta: &EntryMeta) -> bool {
 /// The note of bytes that nothing vouches for although something should.
 pub(super) const UNVERIFIED: &str = "unverified";
 
-fn mark(half: &[u8; 32]) -> String {
+pub(super) fn mark(half: &[u8; 32]) -> String {
     format!("sha512:{}", crate::digest::Digest::from_bytes(*half))
 }
 

@@ -16,6 +16,7 @@
 mod absent;
 mod administer;
 mod answer;
+mod carrying;
 mod channels;
 mod conditions;
 mod demand;
@@ -45,6 +46,7 @@ mod warmth;
 
 pub use administer::Unknown;
 pub use answer::{Answer, Freshness, Passed};
+pub use carrying::{Arrival, Held, NotTaken};
 pub use channels::NotMoved;
 pub use conditions::{ByteRange, Conditions, Verdict};
 pub use demand::{Config as DemandConfig, WANTED_FOR};
@@ -57,7 +59,7 @@ pub use flight::{Cut, Flight, FlightStatus, Head, Reader};
 pub use lookup::{Cache, MAX_REPOSITORIES, Parts, Settings};
 pub use pass_body::PassBody;
 pub use ready::{Readiness, Together};
-pub use refresh::load_keyrings;
+pub use refresh::{Carried, Vouched, load_keyrings};
 pub use scrub::{DEFAULT_RATE, DamagedObject, Pace, ScrubFacts, ScrubOrder, ScrubRunning};
 pub use seeding::{Wanted, archive_root};
 pub use validators::Validators;

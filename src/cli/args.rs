@@ -40,6 +40,8 @@ pub(super) enum Command {
     Rehearse(Rehearse),
     Suite(Suite),
     Verify(Verify),
+    Import(Import),
+    Export(Export),
     Reload(Reload),
     Client(Client),
     Why(Why),
@@ -383,6 +385,72 @@ pub(super) struct Verify {
 fn rate(text: &str) -> Result<NonZeroU64, String> {
     let size: ByteSize = text.parse().map_err(|error: UnitError| error.to_string())?;
     NonZeroU64::new(size.0).ok_or_else(|| "a rate is more than nothing".to_owned())
+}
+
+/// Take in what came on a disk.
+///
+/// Takes bundles (see `lumbung export`), folders that mirror an archive, single packages, ISO images (what is in
+/// their pool) and the cache of apt-cacher-ng. Only what something signed confirms is kept: release files and
+/// checksum lists are verified with the keyrings of this server's own configuration, and everything else by the
+/// hashes that they, or the suites that are here, give. What is refused is named, with the reason. A suite
+/// becomes current when what it lists has come in, if it is not older than the one that is here.
+///
+/// It may be interrupted, and the disk pulled out, at any moment: what has come in stays, and the same command
+/// goes on. The running server does the work, and reads the paths as its own user. Where no server runs, the
+/// store is opened instead.
+///
+/// Exit status: 1 when anything was refused, or a suite could not become current.
+///
+/// Examples:
+///
+///   lumbung import /media/disk --dry-run
+///       what is in it, from when, signed by whom, and what it would change
+///   lumbung import /media/disk
+///   lumbung import ubuntu-24.04-desktop-amd64.iso nano_7.2-2build1_amd64.deb
+///   lumbung import /var/cache/apt-cacher-ng
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Import {
+    /// Files and folders.
+    #[arg(required = true, value_name = "PATH")]
+    pub(super) paths: Vec<PathBuf>,
+    /// Change nothing: say what would be. Sizes are compared; bytes are hashed at the import itself.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    #[command(flatten)]
+    pub(super) asking: Asking,
+}
+
+/// Write a seed to a disk, for a server without a line.
+///
+/// Writes a folder that is a mirror as any apt reads it, with the publisher's own release files, the packages of
+/// the seed, a list of checksums for `sha256sum -c`, and a manifest that says what is in it. What of the seed is
+/// not here is fetched first. Every file is read back from the disk and hashed before it counts.
+///
+/// It may be interrupted, and the disk pulled out, at any moment: the same command goes on, after it has checked
+/// what is on the disk. With --since only what the other side lacks is written: it has what a generation (its
+/// number, see `lumbung suite show`) lists, or an earlier bundle.
+///
+/// The running server does the work, and writes as its own user. Where no server runs, the store is opened
+/// instead.
+///
+/// Examples:
+///
+///   lumbung export noble-desktop --to /media/disk
+///   lumbung export noble-desktop --to /media/disk/june --since /media/disk/may
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Export {
+    /// The seed's name.
+    pub(super) seed: String,
+    /// The folder to write to; made when it is not there.
+    #[arg(long, value_name = "PATH")]
+    pub(super) to: PathBuf,
+    /// What the other side has: a generation's number, or the folder of an earlier bundle.
+    #[arg(long, value_name = "GENERATION|BUNDLE")]
+    pub(super) since: Option<String>,
+    #[command(flatten)]
+    pub(super) asking: Asking,
 }
 
 /// Explain any answer.

@@ -5,6 +5,7 @@
 //! wrongly.
 
 mod args;
+mod carry;
 mod check;
 mod client;
 mod engine;
@@ -48,6 +49,8 @@ pub fn run() -> ExitCode {
         Command::Rehearse(rehearse) => rehearse::run(&rehearse),
         Command::Suite(suite) => suite::run(&suite),
         Command::Verify(verify) => verify::run(&verify),
+        Command::Import(import) => carry::import(&import),
+        Command::Export(export) => carry::export(&export),
         Command::Reload(reload) => reload::run(&reload),
         Command::Client(client) => client::run(&client),
         Command::Why(why) => why::run(&why),

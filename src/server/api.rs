@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::admin::{answer, failed, problem};
 use super::explain::{Explainer, Unexplained};
 use crate::cache::{Cache, NotMoved, ScrubFacts, ScrubOrder, ScrubRunning};
+use crate::carry::{Busy, Carrier, CarryFacts};
 use crate::digest::Digest;
 use crate::seed::{PlanError, PlanFacts, Planner, Runner, SeedState, Upgrade as SeedUpgrade, Verifier};
 use crate::store::Usage;
@@ -64,6 +65,7 @@ pub struct ApiState {
     cache: Cache,
     explainer: Explainer,
     planner: Planner,
+    carrier: Carrier,
     runner: Runner,
     verifier: Verifier,
     reload: Reload,
@@ -82,7 +84,8 @@ impl ApiState {
     ) -> Self {
         let guard = TokenGuard { token: Digest::of(token.as_bytes()), wrong: Mutex::default() };
         let verifier = Verifier::new(cache.clone(), planner.clone());
-        Self { cache, explainer, planner, runner, verifier, reload, guard: Arc::new(guard) }
+        let carrier = Carrier::new(cache.clone(), planner.clone());
+        Self { cache, explainer, planner, carrier, runner, verifier, reload, guard: Arc::new(guard) }
     }
 }
 
@@ -98,6 +101,9 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/v1/why", get(why))
         .route("/api/v1/store", get(store))
         .route("/api/v1/store/verify", post(verify).route_layer(guard()))
+        .route("/api/v1/carry", get(carry))
+        .route("/api/v1/export", post(export).route_layer(guard()))
+        .route("/api/v1/import", post(import).route_layer(guard()))
         .route("/api/v1/seeds", get(seeds))
         .route("/api/v1/seeds/{name}", get(seed))
         .route("/api/v1/seeds/{name}/run", post(run_seed).route_layer(guard()))
@@ -201,6 +207,38 @@ async fn why(State(state): State<ApiState>, Query(Why { url, client }): Query<Wh
         Ok(Err(error @ Unexplained::NotAUrl(_))) => problem(StatusCode::BAD_REQUEST, &sentence(&error)),
         Ok(Err(error)) => problem(StatusCode::NOT_FOUND, &sentence(&error)),
         Err(error) => failed(&error),
+    }
+}
+
+async fn carry(State(state): State<ApiState>) -> Response<Body> {
+    json(&state.carrier.facts())
+}
+
+async fn export(State(state): State<ApiState>, body: Bytes) -> Response<Body> {
+    carried(&body, "{\"seed\": \"noble-desktop\", \"to\": \"/media/disk\"}", |order| {
+        state.carrier.start_export(order)
+    })
+}
+
+async fn import(State(state): State<ApiState>, body: Bytes) -> Response<Body> {
+    carried(&body, "{\"paths\": [\"/media/disk\"], \"dry_run\": true}", |order| {
+        state.carrier.start_import(order)
+    })
+}
+
+fn carried<T: serde::de::DeserializeOwned>(
+    body: &[u8],
+    example: &str,
+    start: impl FnOnce(T) -> Result<CarryFacts, Busy>,
+) -> Response<Body> {
+    match serde_json::from_slice(body) {
+        Err(error) => {
+            problem(StatusCode::BAD_REQUEST, &format!("The body must be JSON such as {example}: {error}."))
+        }
+        Ok(order) => match start(order) {
+            Ok(started) => json(&started),
+            Err(busy @ Busy) => problem(StatusCode::CONFLICT, &sentence(&busy)),
+        },
     }
 }
 

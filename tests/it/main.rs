@@ -28,6 +28,7 @@ mod support;
 
 mod auto_apt_proxy;
 mod bounds;
+mod carry;
 mod channels;
 mod cli;
 mod crash;

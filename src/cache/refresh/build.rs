@@ -105,7 +105,7 @@ impl Cache {
     }
 
     /// Judges a new release file, completes its generation and switches to it.
-    async fn consider(
+    pub(super) async fn consider(
         &self,
         repository: &Arc<Repository>,
         folder: &RepoPath,

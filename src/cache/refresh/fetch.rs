@@ -90,7 +90,8 @@ impl Cache {
             return Ok(Found::Same);
         };
         let (bytes, published) = small.published();
-        let (form, verified) = self.believe(repository, base, Bytes::Inline(bytes)).await?;
+        let (form, verified) =
+            self.believe(repository, base.origin.host.as_str().into(), Bytes::Inline(bytes)).await?;
         Ok(Found::New(Box::new(published(form)), verified))
     }
 
@@ -132,7 +133,8 @@ impl Cache {
         }
         // Without need of it: nobody checks it here, but clients may.
         let (bytes, published) = release.published();
-        let (form, verified) = self.believe(repository, base, Bytes::Pair(bytes, signature)).await?;
+        let (form, verified) =
+            self.believe(repository, base.origin.host.as_str().into(), Bytes::Pair(bytes, signature)).await?;
         Ok(Found::New(Box::new(published(form)), verified))
     }
 
@@ -198,13 +200,12 @@ impl Cache {
     }
 
     /// The text of a release file, if what vouches for the repository vouches for it; and the file again.
-    async fn believe(
+    pub(super) async fn believe(
         &self,
         repository: &Arc<Repository>,
-        base: &BaseUrl,
+        upstream: Arc<str>,
         form: Bytes,
     ) -> Result<(Bytes, Verified), Failure> {
-        let upstream: Arc<str> = base.origin.host.as_str().into();
         let keyring = self.0.keyrings[repository.index].load_full();
         let (trust, now) = (repository.config.trust, self.0.parts.clock.now());
         let judging = tokio::task::spawn_blocking(move || {

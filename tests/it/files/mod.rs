@@ -9,6 +9,7 @@ mod lists;
 mod streaming;
 mod trust;
 mod upgrader;
+mod zsync;
 
 use std::time::Duration;
 
