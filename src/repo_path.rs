@@ -193,7 +193,7 @@ impl RepoPath {
 fn is_plain(path: &[u8]) -> bool {
     let begins_well = |segment: &[u8]| !matches!(segment.first(), Some(b'/' | b'.'));
     // Not ended by the first that does not fit, so that many are looked at together.
-    let fits = |byte: u8| matches!(byte, b'!'..=b'~') & (byte != b'%') & (byte != b'\\');
+    let fits = |byte: u8| matches!(byte, b'!'..=b'~') && byte != b'%' && byte != b'\\';
     path.iter().fold(true, |all, byte| all & fits(*byte))
         && begins_well(path)
         && memchr::memchr_iter(b'/', path).all(|slash| begins_well(&path[slash + 1..]))
