@@ -114,7 +114,6 @@ impl App {
             BoundAdmin::bind(admin_config).await.map_err(|error| anyhow::anyhow!(error.to_string()))?;
         let admin_door = Arc::new(AdminDoor::new(tasks.clone(), &admin));
         let (planner, runner) = seeding(&cache, &config, &governor).await?;
-        runner.resume();
         tasks.spawn(runner.clone().tend());
         let facts = Facts {
             started,

@@ -224,10 +224,10 @@ impl Reloader {
             client,
             repositories: Arc::clone(&repositories),
             channels: next.channels.clone(),
-            seeds: next.learning.all_names(&next.seeds, &next.repos),
             retries: next.upstream.retries,
             patience: next.upstream.patience,
             demand: super::demand_of(next),
+            seeds: next.learning.all_names(&next.seeds, &next.repos),
         };
         // First what may still fail.
         let (cache, listed) = (inner.cache.clone(), Arc::clone(&repositories));

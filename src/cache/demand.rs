@@ -90,7 +90,14 @@ impl Cache {
         client: IpAddr,
         entry: Option<&Entry>,
     ) {
-        if known.index.is_some() || !is_package(&resource.path) {
+        if known.index.is_none() {
+            self.note_package(resource, client, entry);
+        }
+    }
+
+    /// The same for what is known to be no index.
+    pub(super) fn note_package(&self, resource: &Resource, client: IpAddr, entry: Option<&Entry>) {
+        if !is_package(&resource.path) {
             return;
         }
         let notes = &self.0.demand;

@@ -376,15 +376,22 @@ impl Drop for Running {
 }
 
 /// Keeps to a rate. Time that was not used is not made up for.
-struct Pace {
+#[derive(Debug)]
+pub struct Pace {
     /// Bytes per second.
     rate: u64,
     due: Instant,
 }
 
 impl Pace {
+    /// So many bytes a second, from now on.
+    #[must_use]
+    pub fn new(rate: u64) -> Self {
+        Self { rate, due: Instant::now() }
+    }
+
     /// When so many bytes more are paid for.
-    fn spend(&mut self, bytes: u64) -> Instant {
+    pub(super) fn spend(&mut self, bytes: u64) -> Instant {
         let nanoseconds = u128::from(bytes) * 1_000_000_000 / u128::from(self.rate.max(1));
         let cost = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
         let from = self.due.max(Instant::now());

@@ -40,6 +40,21 @@ impl Cache {
         client: IpAddr,
         head_only: bool,
     ) -> Answer {
+        match self.at_once(resource, channel, (!head_only).then_some(client)) {
+            Some(answer) => answer,
+            // By itself: a connection whose every request is a hit needs no room for all that may have to be
+            // waited for otherwise.
+            None => Box::pin(self.serve_slowly(resource, channel, client, head_only)).await,
+        }
+    }
+
+    async fn serve_slowly(
+        &self,
+        resource: &Resource,
+        channel: &Channel,
+        client: IpAddr,
+        head_only: bool,
+    ) -> Answer {
         let mut answer = self.answer(resource, channel, client, head_only).await;
         if head_only {
             return answer;
@@ -55,6 +70,27 @@ impl Cache {
         Answer::Failed(Failure::Damaged { upstream: "the disk of this server".into() })
     }
 
+    /// The answer to a request for something that was asked for before, if nothing has changed since: the
+    /// copy is held open and was hashed lately, and the same indices list it under this name.
+    fn at_once(&self, resource: &Resource, channel: &Channel, client: Option<IpAddr>) -> Option<Answer> {
+        if *channel != Channel::Live || resource.class != PathClass::Immutable {
+            return None;
+        }
+        let entry = self.newest(&key_of(resource))?;
+        let stamp = self.0.suites.view(resource.repository.index).stamp();
+        let now = self.0.parts.clock.unix();
+        if !entry.is_listed_in(stamp) || !self.is_trusted(&entry, now) {
+            return None;
+        }
+        if entry.note_use(now) {
+            self.0.parts.store.touch(&entry.meta.digest);
+        }
+        if let Some(client) = client {
+            self.note_package(resource, client, Some(&entry));
+        }
+        Some(Answer::Stored { entry, outcome: Outcome::Hit, freshness: Freshness::Fresh, checked_at: None })
+    }
+
     async fn answer(
         &self,
         resource: &Resource,
@@ -62,6 +98,8 @@ impl Cache {
         client: IpAddr,
         head_only: bool,
     ) -> Answer {
+        // Taken before what is listed is looked up: a change in between makes the note useless, never wrong.
+        let stamp = self.0.suites.view(resource.repository.index).stamp();
         match self.resolve(resource, channel, client).await {
             Ok(Resolved::Open) => self.serve_open(resource, Goal::open(resource), head_only).await,
             Ok(Resolved::Head { digest, freshness, outcome }) => {
@@ -70,7 +108,15 @@ impl Cache {
             }
             Ok(Resolved::Known(known)) => {
                 let client = (!head_only).then_some(client);
-                self.serve_known(resource, channel, &known, client).await
+                let answer = self.serve_known(resource, channel, &known, client).await;
+                // What an index is good for depends on who asks; a package is the same for everybody.
+                if let Answer::Stored { entry, outcome: Outcome::Hit, .. } = &answer
+                    && *channel == Channel::Live
+                    && known.index.is_none()
+                {
+                    entry.note_listed(stamp);
+                }
+                answer
             }
             Ok(Resolved::Unlisted) if keeps_unlisted(resource) => {
                 self.serve_open(resource, Goal::unlisted(resource), head_only).await

@@ -174,6 +174,8 @@ pub(super) struct Asking {
 ///   lumbung seed run noble-desktop --wait
 ///       fetches what is missing, shows how far it is, and names what could not be had
 ///   lumbung seed status
+///   lumbung seed verify noble-desktop
+///       whether a rollout would need no line at all, and what is missing otherwise
 ///   lumbung seed plan noble-desktop --json | jq .bytes_missing
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -214,6 +216,19 @@ pub(super) enum SeedCommand {
     Stop {
         /// The seed's name.
         name: String,
+    },
+    /// Prove that a desktop would find everything of a seed here; exit status 0 if it would.
+    ///
+    /// Makes the plan again, asks for every file as a desktop does, and hashes it. Nothing is fetched.
+    Verify {
+        /// The seed's name.
+        name: String,
+        /// For desktops that have what the seed has of this release, and are to be upgraded.
+        #[arg(long, value_name = "SUITE", requires = "to")]
+        upgrade_from: Option<String>,
+        /// To this release, whose suites have to be here.
+        #[arg(long, value_name = "SUITE", requires = "upgrade_from")]
+        to: Option<String>,
     },
 }
 

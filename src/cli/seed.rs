@@ -1,6 +1,7 @@
 //! `lumbung seed`: what is to be here before anybody asks.
 
 mod run;
+mod verify;
 
 use std::fmt::Write as _;
 
@@ -10,7 +11,7 @@ use super::engine::{OFFLINE_REFRESH, Question, ask};
 use super::remote::encoded;
 use super::{Ending, args, output};
 use crate::app::Offline;
-use crate::seed::{PlanFacts, SeedFacts};
+use crate::seed::{PlanFacts, SeedFacts, Upgrade};
 use crate::status::{bytes_in_words, columns, seconds_in_words};
 
 pub(super) fn run(args: &args::Seed) -> anyhow::Result<Ending> {
@@ -22,6 +23,10 @@ pub(super) fn run(args: &args::Seed) -> anyhow::Result<Ending> {
             args::SeedCommand::Run { name, wait, now } => run::run(args, name, *wait, *now).await,
             args::SeedCommand::Status { name } => run::status(args, name.as_deref()).await,
             args::SeedCommand::Stop { name } => run::stop(args, name).await,
+            args::SeedCommand::Verify { name, upgrade_from, to } => {
+                let upgrade = upgrade_from.clone().zip(to.clone());
+                verify::verify(args, name, upgrade.map(|(from, to)| Upgrade { from, to })).await
+            }
         }
     })
 }

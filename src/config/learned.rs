@@ -37,11 +37,10 @@ impl Written {
     }
 
     /// Fills in defaults.
-    pub fn validate(self, store: &crate::store::Config) -> Learning {
-        let tenth = store.max_size.map_or(u64::MAX, |size| size / 10);
+    pub fn validate(self) -> Learning {
         Learning {
             enabled: self.enabled.unwrap_or(true),
-            budget: self.budget.unwrap_or(Learning::BUDGET.min(tenth)),
+            budget: self.budget,
             hours: match self.hours {
                 None => Learning::HOURS.parse().ok(),
                 Some(Night::Always) => None,

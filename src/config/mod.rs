@@ -229,11 +229,10 @@ impl Written {
         }
         let channels = channel::channels(self.channels, report);
         let repos = repo::validate(self.repos, report);
-        let store = self.store.validate();
         Config {
             server: self.server.validate(report),
-            learning: self.learned.validate(&store),
-            store,
+            learning: self.learned.validate(),
+            store: self.store.validate(),
             wan: self.wan.validate(report),
             upstream: self.upstream.validate(report),
             seeds: seed::validate(self.seeds, &repos, report),

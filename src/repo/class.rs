@@ -48,10 +48,14 @@ impl PathClass {
         if name.is_empty() {
             return Self::Other;
         }
+        // No hash ends like this, so the most frequent question comes first.
+        if is_package(name) {
+            return Self::Immutable;
+        }
         if let Some(class) = by_hash(path) {
             return class;
         }
-        if is_package(name) || has_folder(path, "pool") {
+        if has_folder(path, "pool") {
             return Self::Immutable;
         }
         let named_index = INDEX_NAMES.iter().any(|index| name.starts_with(index));

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::journal::State;
 use super::plan::Plan;
 use super::run::{Ended, Run};
-use crate::cache::{EventKind, Failure, Wanted};
+use crate::cache::{EventKind, Failure};
 use crate::clock;
 use crate::digest::Digest;
 use crate::repo::apt::checksum::Checksum;
@@ -178,9 +178,8 @@ impl Run {
             return (position, Err(Failure::Halted));
         }
         let file = &plan.files[position];
-        let wanted = Wanted { path: &file.path, size: file.size, checksum: file.checksum };
         let _flying = Flying::new(self, file.checksum);
-        let had = self.cache.fetch_wanted(&self.repository, &plan.generations, &wanted).await;
+        let had = self.cache.fetch_wanted(&self.repository, &plan.generations, &file.wanted()).await;
         (position, had)
     }
 

@@ -20,15 +20,16 @@ use crate::wan::Hours;
 pub struct Learning {
     /// Whether there are any. Default yes.
     pub enabled: bool,
-    /// Most bytes that each may take. Default 20 GB, but a tenth of the store where that is limited to less.
-    pub budget: u64,
+    /// Most bytes that each may take. Default [`Learning::BUDGET`], but a tenth of the store where that is limited to
+    /// less.
+    pub budget: Option<u64>,
     /// When they may use the line. Default 18:00-06:00; none is always.
     pub hours: Option<Hours>,
 }
 
 impl Learning {
     /// What a built-in seed may take where nothing is said, in bytes.
-    pub const BUDGET: u64 = 20_000_000_000;
+    const BUDGET: u64 = 20_000_000_000;
 
     /// When, where nothing is said: at night.
     pub const HOURS: &str = "18:00-06:00";
@@ -60,6 +61,8 @@ pub(super) fn seeds(
     configured: &[Arc<Config>],
 ) -> Result<Vec<Arc<Config>>, store::Error> {
     let mut found = Vec::new();
+    let limit = cache.usage().limit.map_or(u64::MAX, |limit| limit / 10);
+    let budget = learning.budget.unwrap_or(Learning::BUDGET.min(limit));
     let repositories = cache.repositories();
     let repos = repositories.list();
     for (at, name) in learning.names(repos.iter().map(|repository| &repository.config)) {
@@ -76,7 +79,7 @@ pub(super) fn seeds(
             name,
             suites: folders.iter().map(|folder| family::as_written(folder)).collect(),
             packages: Packages { learned: true, ..Packages::default() },
-            budget: Some(learning.budget),
+            budget: Some(budget),
             hours: learning.hours,
             built_in: true,
             ..habits(cache, repository, &folders)?

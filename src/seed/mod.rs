@@ -3,7 +3,7 @@
 //! A seed names packages; what belongs to it follows from verified indices alone. They are read into a
 //! [`Universe`]; the [`closure()`] of the seed's packages is what apt would install along; and the [`Plan`] lists
 //! every file of them with what is here of it. The [`Planner`] has the indices fetched that are not here yet;
-//! the [`Runner`] fetches what a plan misses, when the seed may.
+//! the [`Runner`] fetches what a plan misses, when the seed may, and the [`Verifier`] shows that nothing does.
 
 mod assemble;
 mod closure;
@@ -27,6 +27,7 @@ mod run;
 mod runner;
 mod select;
 mod universe;
+mod verify;
 mod walk;
 mod when;
 
@@ -42,3 +43,4 @@ pub use runner::{RunFacts, Runner, SeedState};
 pub use universe::{
     ArchId, MAX_ARCHITECTURES, MAX_ORIGINS, OriginId, PackageId, Pin, Priority, Universe, UniverseError,
 };
+pub use verify::{Upgrade, Verifier, VerifyFacts, VerifyRunning};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::closure::Unresolved;
+use crate::cache::Wanted;
 use crate::repo::apt::checksum::Checksum;
 use crate::repo_path::RepoPath;
 use crate::wan::{Forecast, Hours};
@@ -59,6 +60,13 @@ pub enum Part {
     Package,
     /// A file of a source package.
     Source,
+}
+
+impl Planned {
+    /// What is to be had.
+    pub(super) const fn wanted(&self) -> Wanted<'_> {
+        Wanted { path: &self.path, size: self.size, checksum: self.checksum }
+    }
 }
 
 impl Plan {

@@ -245,7 +245,8 @@ impl Planner {
         self.0.plans.outcome(&key, patience, ending, work).await.transpose()
     }
 
-    async fn make(&self, config: Arc<Config>, fetch: bool) -> Result<Plan, PlanError> {
+    /// Makes a plan when its turn comes; for a seed that need not be configured.
+    pub(super) async fn make(&self, config: Arc<Config>, fetch: bool) -> Result<Plan, PlanError> {
         let _turn = self.0.turn.acquire().await.map_err(|_| PlanError::Stopping)?;
         let cache = &self.0.cache;
         let Some(repository) = cache.repository_named(&config.repo) else {

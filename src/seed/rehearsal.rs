@@ -4,7 +4,7 @@
 //! them; the suites of the other release; and for each different set what apt would take of those, with the indices
 //! that desktops fetch first. What is missing is counted for each set and listed once.
 //!
-//! A release is all suites of its [family](super::family). Of the new one those count that seeds are configured for,
+//! A release is all suites of its [family]. Of the new one those count that seeds are configured for,
 //! those that are here, and those that stand to it as the used ones stand to the old; of the latter, one that the
 //! archive does not publish is passed over, unless it has none at all.
 

@@ -130,7 +130,10 @@ impl Runner {
     ///
     /// # Errors
     /// When there is no such seed, or its repository.
-    pub fn run(&self, name: &str, now: bool) -> Result<SeedState, PlanError> {
+    pub async fn run(&self, name: &str, now: bool) -> Result<SeedState, PlanError> {
+        if self.0.planner.config(name).is_none() {
+            self.0.planner.learn().await;
+        }
         let config = self.0.planner.known(name)?;
         self.start(&config, now)?;
         self.seed(name)
@@ -161,7 +164,7 @@ impl Runner {
     }
 
     /// Goes on with the runs that the end of an earlier program interrupted.
-    pub fn resume(&self) {
+    fn resume(&self) {
         let interrupted: Vec<_> = {
             let table = self.table();
             let active = table.journals.iter().filter(|(_, journal)| journal.state.is_active());
@@ -176,12 +179,17 @@ impl Runner {
         }
     }
 
-    /// Runs seeds when their time comes. Runs until a shutdown.
+    /// Goes on with what was interrupted, and runs seeds when their time comes. Runs until a shutdown.
     pub async fn tend(self) {
         let tasks = self.0.cache.tasks().clone();
+        let mut is_first = true;
         loop {
             let next = self.0.cache.clock().now() + TEND_EVERY;
             self.0.planner.learn().await;
+            if std::mem::take(&mut is_first) {
+                // Not before what is learned is known: that may have been interrupted, too.
+                self.resume();
+            }
             self.stop_unconfigured();
             for config in self.0.planner.configs() {
                 tokio::select! {

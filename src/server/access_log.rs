@@ -240,7 +240,8 @@ fn address(address: IpAddr, out: &mut Vec<u8>) {
 
 /// Text from outside, without what could end a line, or command a terminal.
 fn plain(text: &str, out: &mut Vec<u8>) {
-    if text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+    // Not ended by the first that is not, so that many are looked at together.
+    if text.bytes().fold(true, |all, byte| all & matches!(byte, b' '..=b'~')) {
         out.extend_from_slice(text.as_bytes());
         return;
     }

@@ -23,7 +23,7 @@ use super::admin::{answer, failed, problem};
 use super::explain::{Explainer, Unexplained};
 use crate::cache::{Cache, NotMoved, ScrubFacts, ScrubOrder, ScrubRunning};
 use crate::digest::Digest;
-use crate::seed::{PlanError, PlanFacts, Planner, Runner, SeedState};
+use crate::seed::{PlanError, PlanFacts, Planner, Runner, SeedState, Upgrade as SeedUpgrade, Verifier};
 use crate::store::Usage;
 
 /// How long the answer to a refresh, or a plan, waits for upstream; below the time limit of every answer.
@@ -65,6 +65,7 @@ pub struct ApiState {
     explainer: Explainer,
     planner: Planner,
     runner: Runner,
+    verifier: Verifier,
     reload: Reload,
     guard: Arc<TokenGuard>,
 }
@@ -80,7 +81,8 @@ impl ApiState {
         token: &str,
     ) -> Self {
         let guard = TokenGuard { token: Digest::of(token.as_bytes()), wrong: Mutex::default() };
-        Self { cache, explainer, planner, runner, reload, guard: Arc::new(guard) }
+        let verifier = Verifier::new(cache.clone(), planner.clone());
+        Self { cache, explainer, planner, runner, verifier, reload, guard: Arc::new(guard) }
     }
 }
 
@@ -100,6 +102,8 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/v1/seeds/{name}", get(seed))
         .route("/api/v1/seeds/{name}/run", post(run_seed).route_layer(guard()))
         .route("/api/v1/seeds/{name}/stop", post(stop_seed).route_layer(guard()))
+        .route("/api/v1/seeds/{name}/verify", get(look_at_verification))
+        .route("/api/v1/seeds/{name}/verify", post(verify_seed).route_layer(guard()))
         .route("/api/v1/seeds/{name}/plan", get(look_at_plan))
         .route("/api/v1/seeds/{name}/plan", post(plan).route_layer(guard()))
         .route("/api/v1/rehearse", get(look_at_rehearsal))
@@ -223,11 +227,43 @@ async fn run_seed(
     Query(RunHow { now }): Query<RunHow>,
 ) -> Response<Body> {
     state.planner.learn().await;
-    seed_answer(state.runner.run(&name, now))
+    seed_answer(state.runner.run(&name, now).await)
 }
 
 async fn stop_seed(State(state): State<ApiState>, Path(name): Path<String>) -> Response<Body> {
     seed_answer(state.runner.stop(&name).await)
+}
+
+#[derive(Deserialize)]
+struct Between {
+    from: Option<String>,
+    to: Option<String>,
+}
+
+async fn verify_seed(
+    State(state): State<ApiState>,
+    Path(name): Path<String>,
+    Query(Between { from, to }): Query<Between>,
+) -> Response<Body> {
+    let upgrade = match (from, to) {
+        (Some(from), Some(to)) => Some(SeedUpgrade { from, to }),
+        (None, None) => None,
+        _ => return problem(StatusCode::BAD_REQUEST, "An upgrade has both: from=SUITE and to=SUITE."),
+    };
+    match state.verifier.start(&name, upgrade) {
+        Ok(Ok(begun)) => json(&begun),
+        Ok(Err(running)) => problem(StatusCode::CONFLICT, &sentence(&running)),
+        Err(error) => unplanned(&error),
+    }
+}
+
+/// The newest verification of a seed.
+async fn look_at_verification(State(state): State<ApiState>, Path(name): Path<String>) -> Response<Body> {
+    let newest = state.verifier.newest();
+    if newest.number == 0 || newest.seed != name {
+        return problem(StatusCode::NOT_FOUND, "The seed was not verified last: have it done with POST.");
+    }
+    json(&newest)
 }
 
 fn seed_answer(state: Result<SeedState, PlanError>) -> Response<Body> {

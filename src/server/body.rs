@@ -25,7 +25,7 @@ type Pending<T> = Pin<Box<dyn Future<Output = T> + Send + Sync>>;
 pub(super) enum Content {
     /// Nothing.
     Empty,
-    /// A few bytes made here.
+    /// A few bytes that are in memory.
     Text(Bytes),
     /// A part of a stored object.
     Stored(Stored),

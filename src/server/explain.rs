@@ -54,6 +54,11 @@ impl Explainer {
         )
     }
 
+    /// What it asks.
+    pub(super) fn into_parts(self) -> (Arc<ArcSwap<Router>>, Cache) {
+        (self.router, self.cache)
+    }
+
     pub(super) const fn new(router: Arc<ArcSwap<Router>>, cache: Cache) -> Self {
         Self { router, cache }
     }
@@ -105,6 +110,7 @@ impl Explainer {
             headers: &headers,
             local: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
             client: client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+            exchange: None,
         })
     }
 }

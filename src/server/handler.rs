@@ -140,6 +140,7 @@ impl Connection {
             headers: &headers,
             local: self.local,
             client: self.client.ip(),
+            exchange: Some(&self.exchange),
         };
         match self.shared.router.route(asked) {
             // A probe is answered without fetching the whole.
@@ -159,6 +160,7 @@ impl Connection {
             headers: request.headers(),
             local: self.local,
             client: self.client.ip(),
+            exchange: Some(&self.exchange),
         })
     }
 
@@ -203,10 +205,10 @@ impl Connection {
             }
             Route::Pass(resource) => {
                 account.repo = Some(Arc::clone(resource.repository.name()));
-                self.pass(&resource, request).await
+                Box::pin(self.pass(&resource, request)).await
             }
             Route::Tunnel(host, port) => {
-                let opened = tunnel::open(&host, port).await;
+                let opened = Box::pin(tunnel::open(&host, port)).await;
                 match opened {
                     Ok(upstream) => {
                         self.exchange.become_tunnel();

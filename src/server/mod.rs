@@ -10,6 +10,8 @@
 mod access_log;
 pub mod admin;
 pub mod api;
+#[doc(hidden)]
+pub mod bench;
 mod body;
 pub mod client_script;
 mod config;

@@ -146,9 +146,7 @@ impl Asking<'_> {
             _ => None,
         };
         let content = match range {
-            Some(range) if !self.head_only => {
-                Content::Stored(Stored::new(std::sync::Arc::clone(entry), range))
-            }
+            Some(range) if !self.head_only => part_of(entry, range),
             _ => Content::Empty,
         };
         let seeded = self.seeded(entry, outcome, &content);
@@ -242,6 +240,15 @@ impl Asking<'_> {
             BodySource::Upstream { body: passed.body, skip: 0, left: None }.into_content(announced)
         };
         Reply { head: response, content, outcome: Outcome::Passed, source: Source::Upstream, seeded: None }
+    }
+}
+
+/// So much of a stored object: from memory where it is short, from its file otherwise.
+fn part_of(entry: &std::sync::Arc<Entry>, range: ByteRange) -> Content {
+    let within = || Some(usize::try_from(range.first).ok()?..usize::try_from(range.last + 1).ok()?);
+    match entry.short().zip(within()) {
+        Some((bytes, range)) if range.end <= bytes.len() => Content::Text(bytes.slice(range)),
+        _ => Content::Stored(Stored::new(std::sync::Arc::clone(entry), range)),
     }
 }
 

@@ -213,19 +213,32 @@ impl Fill {
     /// Tells readers about the body, unless they know or could not have a byte of it before it is checked.
     /// Then it is better that they wait: if the check fails, another upstream can still be asked.
     pub(super) fn announce(&self, transfer: &Transfer) {
-        let meta = transfer.meta();
         let promised = self.goal.checksum.is_some();
-        let hidden = promised && meta.total.is_none_or(|total| total <= HELD_BACK);
-        if hidden || self.flight.has_head() {
+        let hidden = promised && transfer.meta().total.is_none_or(|total| total <= HELD_BACK);
+        if !hidden {
+            self.show(transfer, promised);
+        }
+    }
+
+    /// Tells readers about a body that was checked, unless they know. They need not wait for the disk: what
+    /// they get is right, whether it is kept or not.
+    pub(super) fn announce_checked(&self, transfer: &Transfer) {
+        self.show(transfer, false);
+    }
+
+    /// Tells readers about the body, of which they may have a part only if it has yet to be checked.
+    fn show(&self, transfer: &Transfer, promised: bool) {
+        if self.flight.has_head() {
             return;
         }
+        let meta = transfer.meta();
         let tag = stream_tag(meta.etag.as_deref(), meta.last_modified, meta.total);
         let known = self.goal.checksum.as_ref().and_then(Checksum::sha256);
         let date = meta.last_modified.unwrap_or_else(|| self.unix_now());
         let validators = Validators {
             etag: known.map_or_else(|| tag.clone(), |digest| digest_tag(&digest)),
             other_etag: known.map(|_| tag),
-            last_modified: self.provisional(date),
+            last_modified: if promised { self.provisional(date) } else { date },
             // Who has the real date got it with bytes that were verified.
             other_last_modified: promised.then_some(date),
         };

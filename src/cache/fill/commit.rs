@@ -65,6 +65,8 @@ impl Fill {
         // the index has been read here, too.
         let built = self.goal.known.as_ref().map(|known| (known, cache.building.begin()));
         self.flight.complete(size);
+        // After that, so that whoever learns of it only now is told its size in any case.
+        self.announce_checked(&transfer);
         let now = self.unix_now();
         let PartialMeta { etag, last_modified, content_type, upstream, .. } = transfer.meta().clone();
         let rules = || {

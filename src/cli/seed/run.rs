@@ -67,7 +67,7 @@ async fn run_here(
     let opened = engine::open(config, remote).await?;
     let runner = opened.runner().clone();
     let followed = async {
-        let begun = runner.run(name, now)?;
+        let begun = runner.run(name, now).await?;
         tokio::select! {
             ended = follow(begun, async || Ok(runner.seed(name)?)) => ended,
             signal = interrupted() => {

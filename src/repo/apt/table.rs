@@ -49,6 +49,20 @@ const MAX_ODD: usize = 8 << 20;
 
 type Entry = [u8; ENTRY];
 
+/// What stands for a path in every table: making it costs more than looking for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PathKey([u8; PATH]);
+
+impl PathKey {
+    /// That of a path in the spelling of [`RepoPath`](crate::repo_path::RepoPath).
+    #[must_use]
+    pub fn of(path: &str) -> Self {
+        let mut key = [0; PATH];
+        key.copy_from_slice(&Digest::of(path.as_bytes()).as_bytes()[..PATH]);
+        Self(key)
+    }
+}
+
 /// What is known of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Expected {
@@ -130,7 +144,7 @@ impl Builder {
             Checksum::Sha512(half) => (SHA512, half),
         };
         self.make_room(ENTRY)?;
-        self.file.extend_from_slice(&key(path));
+        self.file.extend_from_slice(&PathKey::of(path).0);
         self.file.extend_from_slice(&(flag | expected.size).to_be_bytes()[8 - ABOUT..]);
         self.file.extend_from_slice(hash);
         Ok(())
@@ -147,7 +161,7 @@ impl Builder {
             && sane
             && self.odd.len() + PATH + 1 + text.len() <= MAX_ODD
         {
-            self.odd.extend_from_slice(&key(path));
+            self.odd.extend_from_slice(&PathKey::of(path).0);
             self.odd.push(length);
             self.odd.extend_from_slice(text.as_bytes());
         }
@@ -270,7 +284,11 @@ impl Table {
 
     /// What is listed for a path: mostly nothing or one, several where suites disagree.
     pub fn find(&self, path: &str) -> impl Iterator<Item = Expected> {
-        let key = key(path);
+        self.find_key(PathKey::of(path))
+    }
+
+    /// The same for a path that is looked for in several tables.
+    pub fn find_key(&self, PathKey(key): PathKey) -> impl Iterator<Item = Expected> {
         let entries = self.entries();
         let start = first_of(entries, &key);
         entries[start..].iter().take_while(move |entry| entry[..PATH] == key).map(expected)
@@ -282,7 +300,7 @@ impl Table {
     pub fn package_of<'t>(&'t self, path: &'t str) -> Option<Cow<'t, str>> {
         let odd = self.odd();
         if !odd.is_empty() {
-            let key = key(path);
+            let PathKey(key) = PathKey::of(path);
             if let Some((_, text)) = odd_ones(odd).find(|(known, _)| **known == key) {
                 return std::str::from_utf8(text).ok().map(Cow::Borrowed);
             }
@@ -351,12 +369,6 @@ fn odd_ones(mut odd: &[u8]) -> impl Iterator<Item = (&[u8; PATH], &[u8])> {
         odd = rest;
         Some((key, text))
     })
-}
-
-fn key(path: &str) -> [u8; PATH] {
-    let mut key = [0; PATH];
-    key.copy_from_slice(&Digest::of(path.as_bytes()).as_bytes()[..PATH]);
-    key
 }
 
 fn expected(entry: &Entry) -> Expected {
