@@ -76,8 +76,8 @@ struct State {
     /// When the line is free again.
     free: Instant,
     bytes: u64,
-    /// When the first and the last byte passed.
-    passed: Option<(Instant, Instant)>,
+    /// When how many bytes had passed.
+    passed: Vec<(Instant, usize)>,
 }
 
 /// How a line was used.
@@ -103,7 +103,7 @@ impl Line {
             shape,
             shaped: AtomicBool::new(false),
             random: AtomicU64::new(0x9E37_79B9_7F4A_7C15),
-            state: Mutex::new(State { since: now, free: now, bytes: 0, passed: None }),
+            state: Mutex::new(State { since: now, free: now, bytes: 0, passed: Vec::new() }),
         }));
         let accepting = line.clone();
         tokio::spawn(async move {
@@ -124,19 +124,28 @@ impl Line {
     pub fn shape(&self, shaped: bool) {
         self.0.shaped.store(shaped, Ordering::Relaxed);
         let now = Instant::now();
-        *self.state() = State { since: now, free: now, bytes: 0, passed: None };
+        *self.state() = State { since: now, free: now, bytes: 0, passed: Vec::new() };
     }
 
     /// How it was used since it was last shaped.
     pub fn use_until_now(&self) -> Use {
+        let since = self.state().since;
+        self.use_from(since)
+    }
+
+    /// How it was used from a time on, or from the first byte after it.
+    pub fn use_from(&self, from: Instant) -> Use {
         let state = self.state();
-        let Some((first, last)) = state.passed else {
+        let passed = || state.passed.iter().filter(|(at, _)| *at >= from);
+        let (Some((first, _)), Some((last, _))) = (passed().next(), passed().next_back()) else {
             return Use { bytes: state.bytes, full: 0.0, alive: 0.0, dead: 0.0 };
         };
+        let (first, last) = (*first, *last);
+        let bytes: u64 = passed().map(|(_, bytes)| *bytes as u64).sum();
         let dead = self.dead_until(&state, last).saturating_sub(self.dead_until(&state, first)).as_secs_f64();
         let alive = (last - first).as_secs_f64() - dead;
-        let full = state.bytes as f64 / (self.0.shape.rate as f64 * alive.max(0.001));
-        Use { bytes: state.bytes, full, alive, dead }
+        let full = bytes as f64 / (self.0.shape.rate as f64 * alive.max(0.001));
+        Use { bytes, full, alive, dead }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -190,8 +199,8 @@ impl Line {
         let takes = Duration::from_secs_f64(bytes as f64 / self.0.shape.rate as f64);
         state.free = begin + takes;
         state.bytes += bytes as u64;
-        let first = state.passed.map_or(begin, |(first, _)| first);
-        state.passed = Some((first, state.free));
+        let free = state.free;
+        state.passed.push((free, bytes));
         (state.free, begin.saturating_duration_since(now) > QUEUE)
     }
 
