@@ -17,6 +17,7 @@ pub mod repo_path;
 pub mod safe_url;
 pub mod seed;
 pub mod server;
+pub mod slots;
 pub mod status;
 pub mod store;
 pub mod suite;

@@ -1,7 +1,7 @@
 //! A stored answer held open: what a hit needs, without database or file system look-up.
 
 use std::io::IoSliceMut;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
@@ -12,7 +12,7 @@ use super::goal::UNVERIFIED;
 use super::validators::{Validators, digest_tag, stream_tag};
 use super::warmth::Warmth;
 use crate::clock;
-use crate::store::{Blob, EntryMeta};
+use crate::store::{Blob, EntryMeta, Seeded};
 
 /// What describes a body to clients, as header values.
 #[derive(Debug, Clone)]
@@ -63,6 +63,10 @@ pub struct Entry {
     verified_at: AtomicI64,
     /// The second in which it was last asked for, the same way.
     used_at: AtomicI64,
+    /// Who asked for it last, and in which hour, mixed into a number.
+    asked_by: AtomicU64,
+    /// Whether a seed brought it and nobody has asked yet, or somebody has: [`WAITING`], [`USED`], or 0.
+    seeded: AtomicU8,
     /// The stamp of the view whose indices listed these bytes under this name; 0 for none.
     listed_in: AtomicU64,
 }
@@ -71,6 +75,20 @@ pub struct Entry {
 #[expect(clippy::disallowed_types, reason = "no process-wide variable: it belongs to its entry")]
 type Once<T> = std::sync::OnceLock<T>;
 
+/// A seed brought it, and nobody has asked for it.
+const WAITING: u8 = 1;
+
+/// A seed brought it, and somebody has asked for it.
+const USED: u8 = 2;
+
+/// What a hit owes to a seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SeedUse {
+    /// The object would have had to be fetched now.
+    First,
+    /// A desktop has had it before.
+    Later,
+}
 /// Up to this size, in bytes, an object's bytes are kept with its entry: written along with the head they cost
 /// one system call, and one copy that is cheaper than the second call would be. The entries that are held open
 /// are counted, so that this takes 32 MiB at most.
@@ -98,6 +116,11 @@ impl Entry {
         let policy = meta.policy.as_deref().and_then(|json| serde_json::from_str(json).ok());
         let description = Description::new(&validators, meta.content_type.as_deref());
         let warmth = Warmth::new(meta.size);
+        let seeded = match blob.seeded {
+            Seeded::No => 0,
+            Seeded::Waiting => WAITING,
+            Seeded::Used => USED,
+        };
         Self {
             meta,
             blob,
@@ -109,6 +132,8 @@ impl Entry {
             policy,
             verified_at: AtomicI64::new(NEVER),
             used_at: AtomicI64::new(NEVER),
+            asked_by: AtomicU64::new(0),
+            seeded: AtomicU8::new(seeded),
             listed_in: AtomicU64::new(0),
         }
     }
@@ -147,6 +172,32 @@ impl Entry {
             self.used_at.store(now, Ordering::Relaxed);
         }
         new
+    }
+
+    /// Notes who asked for it, by the hash of the address, after its use was noted. Whether that is another than
+    /// last time, or another hour: two clients whose hashes collide count as one.
+    pub(super) fn note_client(&self, client: u64) -> bool {
+        let hour = self.used_at.load(Ordering::Relaxed).div_euclid(3600).cast_unsigned();
+        let who = client ^ hour;
+        let new = self.asked_by.load(Ordering::Relaxed) != who;
+        if new {
+            self.asked_by.store(who, Ordering::Relaxed);
+        }
+        new
+    }
+
+    /// Notes that a seed has just brought it.
+    pub(super) fn set_seeded(&self) {
+        self.seeded.store(WAITING, Ordering::Relaxed);
+    }
+
+    /// What somebody who gets it now owes to a seed; for nearly everything a look at one byte.
+    pub(super) fn seed_use(&self) -> Option<SeedUse> {
+        match self.seeded.load(Ordering::Relaxed) {
+            WAITING if self.seeded.swap(USED, Ordering::Relaxed) == WAITING => Some(SeedUse::First),
+            WAITING | USED => Some(SeedUse::Later),
+            _ => None,
+        }
     }
 
     /// Whether the indices of the view with this stamp were found to list these bytes under this name.
@@ -193,7 +244,7 @@ mod tests {
             upstream: String::new(),
             policy: None,
         };
-        Entry::new(meta, Blob { file: Arc::new(file), size, digest })
+        Entry::new(meta, Blob { seeded: Seeded::No, file: Arc::new(file), size, digest })
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::flight::{End, Flight, Head};
 use super::lookup::Cache;
 use super::validators::Validators;
 use crate::digest::{Digest, Hasher};
-use crate::outcome::Class;
+use crate::outcome::{Class, Outcome};
 use crate::repo::Resource;
 use crate::store::EntryKey;
 
@@ -77,7 +77,8 @@ impl Cache {
         let head = Arc::new(head);
         let flight = self.start_recheck(resource, entry, &head);
         if entry.meta.size > AT_ONCE {
-            return Some(Answer::Flying { flight, head, outcome: *outcome });
+            let seeded = self.seed_use(entry).filter(|_| *outcome == Outcome::Hit);
+            return Some(Answer::Flying { flight, head, outcome: *outcome, seeded });
         }
         match flight.ended().await {
             End::Failed(Failure::Damaged { .. }) => None,

@@ -138,7 +138,7 @@ impl Cache {
                 () = tasks.stopping() => return,
                 () = self.0.parts.clock.sleep(RETRY) => {}
             }
-            for repository in self.0.parts.repositories.list() {
+            for repository in self.0.repositories().list() {
                 let pending: Vec<_> = self
                     .0
                     .suites

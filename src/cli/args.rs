@@ -37,8 +37,10 @@ pub(super) enum Command {
     Check(Check),
     Status(Status),
     Seed(Seed),
+    Rehearse(Rehearse),
     Suite(Suite),
     Verify(Verify),
+    Reload(Reload),
     Client(Client),
     Why(Why),
     /// Print completions for a shell.
@@ -155,17 +157,25 @@ pub(super) struct Asking {
 /// A seed names packages; what belongs to it follows from the signed indices of its suites, as apt would
 /// install it. A plan says how many packages and bytes that is, what of it is here already, how long the
 /// rest takes on the line, and what cannot be resolved. A suite or an index that is not here yet is
-/// fetched for it; packages are not.
+/// fetched for it; packages are not. A run fetches what is missing, after everything that desktops wait
+/// for, goes on by itself after a restart, and keeps what it has fetched from being removed. It keeps to the
+/// seed's hours: outside of them it waits, unless --now is given. A seed with hours needs no order: it runs
+/// each day, and after each new generation of its suites.
 ///
 /// Asks the running server at its administrators' address, with the token in its store. Where no server
 /// runs, the store is opened instead.
 ///
-/// Exit status: 1 when something cannot be resolved, or there is no such seed.
+/// Exit status: 1 when something cannot be resolved or fetched, or there is no such seed.
 ///
 /// Examples:
 ///
 ///   lumbung seed list
 ///   lumbung seed plan noble-desktop
+///   lumbung seed run noble-desktop --wait
+///       fetches what is missing, shows how far it is, and names what could not be had
+///   lumbung seed status
+///   lumbung seed verify noble-desktop
+///       whether a rollout would need no line at all, and what is missing otherwise
 ///   lumbung seed plan noble-desktop --json | jq .bytes_missing
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -186,6 +196,68 @@ pub(super) enum SeedCommand {
         /// The seed's name.
         name: String,
     },
+    /// Fetch what is missing of a seed, within its hours.
+    Run {
+        /// The seed's name.
+        name: String,
+        /// Show how far it is until it has ended; exit status 1 if something is missing then.
+        #[arg(long)]
+        wait: bool,
+        /// Do not wait for the seed's hours.
+        #[arg(long)]
+        now: bool,
+    },
+    /// Say how the seeds, or one of them, stand.
+    Status {
+        /// The seed's name; all when absent.
+        name: Option<String>,
+    },
+    /// Stop a run where it is. What has come is kept.
+    Stop {
+        /// The seed's name.
+        name: String,
+    },
+    /// Prove that a desktop would find everything of a seed here; exit status 0 if it would.
+    ///
+    /// Makes the plan again, asks for every file as a desktop does, and hashes it. Nothing is fetched.
+    Verify {
+        /// The seed's name.
+        name: String,
+        /// For desktops that have what the seed has of this release, and are to be upgraded.
+        #[arg(long, value_name = "SUITE", requires = "to")]
+        upgrade_from: Option<String>,
+        /// To this release, whose suites have to be here.
+        #[arg(long, value_name = "SUITE", requires = "upgrade_from")]
+        to: Option<String>,
+    },
+}
+
+/// Rehearse an upgrade: would the desktops seen here find every file?
+///
+/// Goes by what desktops were seen to ask for of one release, and looks for all that apt would take of another: what
+/// is missing here, which packages have no successor, what cannot be resolved. A release is all its suites: noble
+/// means noble, noble-updates, noble-security and so on, as they are used here; of the new one, as seeds name them
+/// or as they are published. Suites and indices that are not here yet are fetched for it; packages are not.
+///
+/// What a desktop has had since before it came here is not known. Updates show it in time.
+///
+/// Exit status: 0 when every file is here and nothing stands in the way, otherwise 1.
+///
+/// Examples:
+///
+///   lumbung rehearse --from noble --to resolute
+///   lumbung rehearse --from noble --to resolute --json | jq '.repos[].missing[].path'
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Rehearse {
+    /// The release that desktops use.
+    #[arg(long, value_name = "SUITE")]
+    pub(super) from: String,
+    /// The release that they are to have.
+    #[arg(long, value_name = "SUITE")]
+    pub(super) to: String,
+    #[command(flatten)]
+    pub(super) asking: Asking,
 }
 
 /// See what is served of each suite, and move channels.
@@ -251,6 +323,24 @@ pub(super) enum SuiteCommand {
         /// The channel.
         channel: String,
     },
+}
+
+/// Have the running server read its configuration again.
+///
+/// The same as SIGHUP. What has changed holds at once, for running transfers as well where it is a limit of the
+/// line, and no transfer or answer is cut. When the file has a mistake, or an address cannot be listened on,
+/// nothing is changed. What can only change with a restart is named.
+///
+/// Exit status: 1 when nothing was changed because something is wrong.
+///
+/// Examples:
+///
+///   lumbung check --offline && lumbung reload
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Reload {
+    #[command(flatten)]
+    pub(super) asking: Asking,
 }
 
 /// Hash every stored object again.

@@ -10,6 +10,8 @@ mod client;
 mod engine;
 mod generate;
 mod output;
+mod rehearse;
+mod reload;
 mod remote;
 mod seed;
 mod serve;
@@ -43,8 +45,10 @@ pub fn run() -> ExitCode {
         Command::Check(check) => check::run(&check),
         Command::Status(status) => status::run(&status),
         Command::Seed(seed) => seed::run(&seed),
+        Command::Rehearse(rehearse) => rehearse::run(&rehearse),
         Command::Suite(suite) => suite::run(&suite),
         Command::Verify(verify) => verify::run(&verify),
+        Command::Reload(reload) => reload::run(&reload),
         Command::Client(client) => client::run(&client),
         Command::Why(why) => why::run(&why),
         Command::Completions { shell } => Ok(generate::completions(shell)),

@@ -161,7 +161,8 @@ fn channels_text(channels: &[ChannelFacts]) -> String {
             ]);
         }
     }
-    columns(&rows)
+    let waits = channels.iter().flat_map(|channel| &channel.waits_for);
+    waits.fold(columns(&rows), |text, sentence| text + sentence + "\n")
 }
 
 async fn promote(args: &args::Suite, channel: &str, to: Option<i64>) -> anyhow::Result<Ending> {

@@ -12,6 +12,7 @@ use http::{Method, StatusCode, Uri};
 
 use super::handler::Shared;
 use super::io::Exchange;
+use crate::cache::SeedUse;
 use crate::outcome::{Outcome, Source};
 use crate::telemetry::{Lines, LogFormat};
 
@@ -37,6 +38,8 @@ pub(super) struct Account {
     pub(super) status: StatusCode,
     pub(super) outcome: Outcome,
     pub(super) source: Source,
+    /// What is owed to a seed.
+    pub(super) seeded: Option<SeedUse>,
     pub(super) started: Instant,
     /// When the response head was ready.
     pub(super) answered: Option<Duration>,
@@ -68,6 +71,7 @@ impl Account {
             status: StatusCode::INTERNAL_SERVER_ERROR,
             outcome: Outcome::Error,
             source: Source::Store,
+            seeded: None,
             started: Instant::now(),
             answered: None,
             unframed: false,
@@ -112,6 +116,9 @@ impl Drop for Account {
         // Pages, refusals and words about failures save nothing of the WAN, and come over none.
         let served = (self.repo.is_some() && self.outcome != Outcome::Error).then_some((self.source, bytes));
         self.shared.metrics.request(repo, self.outcome, took, served);
+        if let Some(seed_use) = self.seeded {
+            self.shared.metrics.seed_hit(repo, seed_use == SeedUse::First, bytes);
+        }
         // The level of `lumbung::access` in the configuration counts for these lines too.
         if let Some(log) = &self.shared.access_log
             && tracing::enabled!(target: "lumbung::access", tracing::Level::INFO)

@@ -33,6 +33,7 @@ impl Desk {
     #[must_use]
     pub fn new(explainer: Explainer) -> Self {
         let (router, cache) = explainer.into_parts();
+        let router = router.load_full();
         Self { router, cache, exchange: Exchange::new(Blank::new()) }
     }
 

@@ -148,7 +148,7 @@ impl Router {
         match (reading, resource.repository.config.kind) {
             (true, _) => Ok(Route::Fetch(resource, channel)),
             (false, Kind::Http) => Ok(Route::Pass(resource)),
-            (false, Kind::Apt) => Err(Refusal::Method),
+            (false, Kind::Apt | Kind::Files) => Err(Refusal::Method),
         }
     }
 

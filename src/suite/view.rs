@@ -14,12 +14,14 @@ use crate::digest::Digest;
 use crate::repo::apt::checksum::Checksum;
 use crate::repo::apt::table::{Expected, PathKey, Table};
 use crate::repo_path::RepoPath;
+use crate::slots::Slots;
 use crate::store::{self, Check};
 
-/// The suites of every repository, by the repository's position in the configuration.
+/// The suites of every repository, by the repository's number. Repositories of one name, of which the later
+/// replaces the earlier one, share theirs.
 #[derive(Debug)]
 pub struct Suites {
-    views: Vec<ArcSwap<View>>,
+    views: Slots<Arc<ArcSwap<View>>>,
     /// The last stamp that a view was given.
     stamps: AtomicU64,
 }
@@ -100,11 +102,16 @@ enum Rank {
 }
 
 impl Suites {
-    /// No suites yet, for so many repositories.
+    /// No repositories yet, and room for those with numbers below `bound`.
     #[must_use]
-    pub fn new(repositories: usize) -> Self {
-        let views = (0..repositories).map(|_| ArcSwap::default()).collect();
-        Self { views, stamps: AtomicU64::new(0) }
+    pub fn new(bound: usize) -> Self {
+        Self { views: Slots::new(bound), stamps: AtomicU64::new(0) }
+    }
+
+    /// Adds a repository, which shares the suites of another one, or has none yet.
+    pub fn add(&self, repository: usize, shares: Option<usize>) {
+        let others = shares.and_then(|other| self.views.get(other)).cloned();
+        self.views.fill(repository, others.unwrap_or_default());
     }
 
     /// What requests to a repository see now.
@@ -211,6 +218,20 @@ impl View {
                 Channel::At(_) => self.shown_of(channel, all).iter().find_map(find),
             };
             shown.or_else(|| all.iter().find_map(find))
+        })
+    }
+
+    /// The package that the file at a path is, with its architecture (`nano:amd64`), and the folder of the suite
+    /// that lists it.
+    #[must_use]
+    pub fn package_at(&self, path: &RepoPath) -> Option<(Arc<str>, Arc<str>)> {
+        folders(path.as_str()).rev().find_map(|root| {
+            let below = path.below(root)?;
+            self.tables.get(root)?.iter().find_map(|listing| {
+                listing.table.find(below.as_str()).next()?;
+                let suite = Arc::clone(&self.lister(&Channel::Live, &listing.index)?.row.suite);
+                Some((Arc::from(&*listing.table.package_of(below.as_str())?), suite))
+            })
         })
     }
 

@@ -100,7 +100,7 @@ path = \"here\"
 max_size = \"much\"
 
 [wan]
-limit = \"20 Mbit/s\"
+limit = \"20 Mbps\"
 
 [[repo]]
 name = \"ubuntu\"
@@ -114,7 +114,7 @@ const PLACES: [(usize, &str); 7] = [
     (3, "server.idle_timeout"),
     (6, "store.path"),
     (7, "store.max_size"),
-    (9, "wan"),
+    (10, "wan.limit"),
     (14, "repo[1].kind"),
     (15, "repo[1].upstreams"),
 ];

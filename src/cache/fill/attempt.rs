@@ -68,7 +68,7 @@ impl Fill {
         let mut request = Request::get(url, self.flight.urgency.clone());
         let (class, hash_known) = (self.resource.class, self.goal.checksum.is_some());
         request.headers = request::headers(base, transfer.as_ref(), self.kept.as_deref(), class, hash_known);
-        let response = match cache.parts.client.send(request).await {
+        let response = match cache.client().send(request).await {
             Ok(response) => response,
             Err(error) => return self.failed(source, &error),
         };
@@ -189,7 +189,7 @@ impl Fill {
         if !response.delimited && self.goal.checksum.is_none() {
             return Err(End::Direct(NotStored::NoEnd));
         }
-        if self.resource.class == PathClass::Other {
+        if self.resource.class == PathClass::Other && self.goal.checksum.is_none() {
             policy::rules(&response.headers, asked).map_err(End::Direct)?;
         }
         match cache.parts.store.make_room(total.unwrap_or(0)).await {
@@ -200,7 +200,7 @@ impl Fill {
         let mut meta = described(&response.headers, total, &response.url);
         // A body without a date gets the date of its arrival, and keeps it over restarts.
         meta.last_modified.get_or_insert_with(|| self.unix_now());
-        match Transfer::begin(&cache.parts.store, &self.flight.key, meta).await {
+        match Transfer::begin(&cache.parts.store, &self.flight.key, meta, self.flight.class).await {
             Ok(Ok(begun)) => {
                 self.announce(&begun);
                 Ok(begun)

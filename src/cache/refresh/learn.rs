@@ -188,6 +188,9 @@ pub(in crate::cache) fn table(
     read(kind, unpack(compression, packed, UNPACKED)?, |item| {
         let expected = Expected { size: item.size, checksum: item.checksum };
         let added = if prefix.is_empty() {
+            if kind == IndexKind::Packages {
+                builder.name(&item.path, item.package, item.architecture);
+            }
             builder.add(&item.path, &expected)
         } else {
             builder.add(&format!("{prefix}{}", item.path), &expected)
