@@ -90,14 +90,14 @@ impl Bench {
         kind: Kind,
         case: &str,
         report: &mut Report,
-        attempt: impl FnOnce() -> anyhow::Result<T>,
+        begin: impl FnOnce() -> anyhow::Result<T>,
     ) -> anyhow::Result<Option<T>> {
         let part = (kind, case.to_owned());
         if self.absent.borrow().contains(&part) {
             return Ok(None);
         }
-        match attempt() {
-            Ok(begun) => Ok(Some(begun)),
+        match begin() {
+            Ok(done) => Ok(Some(done)),
             Err(error) if matches!(kind, Kind::Lumbung | Kind::Static) => Err(error),
             Err(error) => {
                 report.note(case, kind, &format!("does not take part: {}", error.root_cause()));
