@@ -95,10 +95,10 @@ impl Written {
             lists: table
                 .item("lists")
                 .map(|item| (item.place().clone(), item.list(false, |item| item.read(list_name)))),
-            files: (!table.is_absent("files")).then(|| {
+            files: {
                 let files = table.tables("files").into_iter().map(WrittenFile::read).collect();
-                (table.place("files"), files)
-            }),
+                (!table.is_absent("files")).then(|| (table.place("files"), files))
+            },
         };
         table.finish();
         written

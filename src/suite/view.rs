@@ -411,6 +411,7 @@ mod tests {
     #[test]
     fn a_view_is_stamped_anew_when_what_is_listed_changes() {
         let suites = Suites::new(2);
+        (0..2).for_each(|repository| suites.add(repository, None));
         let stamp = |repository| suites.view(repository).stamp();
         assert_eq!((stamp(0), stamp(1)), (0, 0));
         let table = Arc::new(Builder::new().finish());
