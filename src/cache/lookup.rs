@@ -120,6 +120,8 @@ pub(super) struct Inner {
     /// Indices that are held for a generation, by its number.
     pub(super) held: Memory<(i64, Digest), ()>,
     pub(super) building: Arc<Building>,
+    /// Held while an index is read into its table.
+    pub(super) reading: tokio::sync::Mutex<()>,
     pub(super) rechecks: Rechecks,
     pub(super) scrubs: Scrubs,
     pub(super) events: Events,
@@ -177,6 +179,7 @@ impl Cache {
             unrefreshed: Memory::new(REMEMBERED),
             held: Memory::new(REMEMBERED),
             building: Arc::default(),
+            reading: tokio::sync::Mutex::default(),
             rechecks: Rechecks::default(),
             scrubs: Scrubs::default(),
             events: Events::default(),

@@ -57,6 +57,7 @@ struct Inner {
     families: Families,
     seconds: [Durations; OUTCOMES.len()],
     upstream_errors: Family<Labels<2>, Counter>,
+    indices_read: Counter,
     verify_failures: Family<Labels<2>, Counter>,
     refused: Family<Labels<1>, Counter>,
     tunnel_bytes: Counter,
@@ -125,6 +126,12 @@ impl Metrics {
         let seconds =
             OUTCOMES.map(|outcome| seconds.get_or_create_owned(&[("outcome", Arc::from(outcome.as_str()))]));
 
+        let indices_read = Counter::default();
+        registry.register(
+            "indices_read",
+            "Indices whose contents were read, from themselves or from what was kept of it",
+            indices_read.clone(),
+        );
         let upstream_errors = Family::default();
         registry.register(
             "upstream_errors",
@@ -163,6 +170,7 @@ impl Metrics {
             families,
             seconds,
             upstream_errors,
+            indices_read,
             verify_failures,
             refused,
             tunnel_bytes,
@@ -201,6 +209,11 @@ impl Metrics {
             Class::Seed => 2,
         };
         self.repo(repo).fetched[at].inc_by(bytes);
+    }
+
+    /// The contents of an index are read.
+    pub fn index_read(&self) {
+        self.0.indices_read.inc();
     }
 
     /// An attempt on an upstream failed; `reason` is one of a closed set of words.

@@ -124,6 +124,14 @@ impl Cache {
         }
         drop(view);
         let built = self.0.building.begin();
+        // One after the other: whoever waits for the same index finds it read, and memory is that of one.
+        let _turn = self.0.reading.lock().await;
+        let view = self.0.suites.view(repository.index);
+        if roots.iter().all(|root| view.has_table(root, &checksum)) {
+            return;
+        }
+        drop(view);
+        self.0.parts.metrics.index_read();
         let (store, whole) = (self.0.parts.store.clone(), folder.child(path.as_str()));
         let table = tokio::task::spawn_blocking(move || table(&store, &whole, kind, &digest)).await;
         match table {

@@ -90,3 +90,25 @@ async fn a_generation_that_is_not_shown_does_not_change_what_a_name_means() {
     setup.switched_to(&release).await;
     assert_eq!(setup.get(&path).await.body, second.bytes(NANO));
 }
+
+/// Reading a large index takes seconds and tens of megabytes.
+#[tokio::test]
+async fn an_index_that_many_get_at_once_is_read_once() {
+    let setup = Setup::new().await;
+    let mut suite = noble().without_packages().date(day(1));
+    for number in 0..400 {
+        suite = suite.package(Package::new(&format!("p{number}"), "1"));
+    }
+    suite.signed_by(&setup.key).publish().to(setup.origin(), "/u");
+    let release = setup.get(IN_RELEASE).await.body;
+    let (index, address) = (by_hash(&release, PACKAGES), setup.server.address());
+    assert_eq!(get(address, &index, &[]).await.status, 200);
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let index = index.clone();
+        clients.spawn(async move { get(address, &index, &[]).await.is_complete() });
+    }
+    assert_eq!(clients.join_all().await, [true; 20]);
+    let metrics = get(setup.server.admin(), "/metrics", &[]).await.text();
+    assert!(metrics.contains("\nlumbung_indices_read_total 1\n"), "{metrics}");
+}
