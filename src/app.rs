@@ -17,9 +17,10 @@ use tokio_util::sync::CancellationToken;
 use crate::cache::{self, Cache, FlightStatus};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::history::{self, History};
 use crate::repo::Repositories;
 use crate::seed::Planner;
-use crate::server::{self, AccessLog, Explainer, Server, admin, api};
+use crate::server::{self, AccessLog, Explainer, Server, admin, api, report};
 use crate::status::{self, Status};
 use crate::store::Store;
 use crate::tasks::Tasks;
@@ -48,6 +49,7 @@ pub struct App {
     admin_address: SocketAddr,
     state: admin::AdminState,
     api: api::ApiState,
+    report: report::ReportState,
     store: Store,
     tasks: Tasks,
     /// The access log.
@@ -84,6 +86,8 @@ impl App {
         cache.promote_what_has_soaked().await;
         cache.let_go_of_absent().await;
         tasks.spawn(cache.clone().tend_suites());
+        let history = open_history(&config, &clock, &metrics).await?;
+        let report = report::ReportState { history: history.clone(), zone: config.wan.zone.clone() };
         let admin_config = config.server.admin;
         let lines = Lines::start(std::io::stderr()).context("the access log's thread")?;
         let access_log = AccessLog { lines: lines.clone(), format: config.log.format };
@@ -91,6 +95,7 @@ impl App {
         let server = Server::bind(server::Parts {
             config: config.server,
             access_log: Some(access_log),
+            history: Some(history),
             channels: config.channels.iter().map(|channel| Arc::clone(&channel.name)).collect(),
             offices: config.offices,
             repositories: Arc::clone(&repositories),
@@ -121,7 +126,7 @@ impl App {
         };
         let state =
             admin::AdminState { status: Arc::new(move || facts.status()), metrics, ready: Arc::default() };
-        Ok(Self { server, admin, admin_address, state, api, store, tasks, lines })
+        Ok(Self { server, admin, admin_address, state, api, report, store, tasks, lines })
     }
 
     /// Where clients are served, with the ports that the system chose.
@@ -142,10 +147,11 @@ impl App {
     /// # Errors
     /// A part ended that should not have.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { server, admin, admin_address, state, api, store, tasks, lines } = self;
+        let Self { server, admin, admin_address, state, api, report, store, tasks, lines } = self;
+        let history = report.history.clone();
         let stop = CancellationToken::new();
         let admin_stop = tasks.clone();
-        let router = admin::with(state.clone(), api::router(api));
+        let router = admin::with(state.clone(), api::router(api).merge(report::router(report)));
         let router = router.into_make_service_with_connect_info::<SocketAddr>();
         tasks.spawn(async move {
             let serving =
@@ -180,6 +186,7 @@ impl App {
             tracing::warn!(tasks = left, "did not end in time");
         }
         let closing = tokio::task::spawn_blocking(move || {
+            history.close();
             store.close();
             lines.finish(LOG_GRACE);
         });
@@ -187,6 +194,23 @@ impl App {
         tracing::info!("ended");
         Ok(())
     }
+}
+
+/// Opens the history beside the catalog.
+async fn open_history(config: &Config, clock: &Clock, metrics: &Metrics) -> anyhow::Result<History> {
+    let network = |office: &server::Office| {
+        let name = Arc::clone(&office.name);
+        office.networks.clone().into_iter().map(move |network| (network, Arc::clone(&name)))
+    };
+    let kept = history::Config {
+        clients: config.keep_clients,
+        offices: config.offices.iter().flat_map(network).collect(),
+        zone: config.wan.zone.clone(),
+    };
+    let (folder, clock, metrics) = (config.store.path.clone(), clock.clone(), metrics.clone());
+    let fetched = Box::new(move || metrics.fetched());
+    let opened = tokio::task::spawn_blocking(move || History::open(&folder, kept, clock, fetched)).await?;
+    opened.context("the history")
 }
 
 /// What works on the store.

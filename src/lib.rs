@@ -11,6 +11,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod digest;
+pub mod history;
 pub mod outcome;
 pub mod repo;
 pub mod repo_path;

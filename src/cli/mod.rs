@@ -11,6 +11,7 @@ mod engine;
 mod generate;
 mod output;
 mod remote;
+mod report;
 mod seed;
 mod serve;
 mod status;
@@ -42,6 +43,7 @@ pub fn run() -> ExitCode {
         Command::Serve(serve) => serve::run(&serve),
         Command::Check(check) => check::run(&check),
         Command::Status(status) => status::run(&status),
+        Command::Report(report) => report::run(&report),
         Command::Seed(seed) => seed::run(&seed),
         Command::Suite(suite) => suite::run(&suite),
         Command::Verify(verify) => verify::run(&verify),

@@ -10,6 +10,7 @@
 //! configuration stays right, and `lumbung check` looks at them.
 
 mod channel;
+mod history;
 mod log;
 mod mistakes;
 mod reader;
@@ -27,6 +28,7 @@ mod tests;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use toml::de::DeTable;
 
@@ -67,6 +69,8 @@ pub struct Config {
     pub offices: Vec<crate::server::Office>,
     /// What is to be here before anybody asks, in the order of the file.
     pub seeds: Vec<crate::seed::Config>,
+    /// How long the addresses of clients are kept; zero: they are never written.
+    pub keep_clients: Duration,
     /// What is logged, and how.
     pub log: LogConfig,
     /// The file it came from, or [`BUILT_IN`].
@@ -184,6 +188,7 @@ struct Written {
     channels: Vec<channel::WrittenChannel>,
     offices: Vec<channel::WrittenOffice>,
     seeds: Vec<seed::Written>,
+    keep_clients: Duration,
     log: LogConfig,
     /// Where the first `[[repo]]` would stand, when no such section was written.
     no_repo: Option<Place>,
@@ -203,6 +208,7 @@ impl Written {
             channels: root.tables("channel").into_iter().map(channel::WrittenChannel::read).collect(),
             offices: root.tables("office").into_iter().map(channel::WrittenOffice::read).collect(),
             seeds: root.tables("seed").into_iter().map(seed::Written::read).collect(),
+            keep_clients: history::read(section("history")),
             log: log::read(section("log")),
             no_repo: root.is_absent("repo").then(|| root.place("repo")),
         };
@@ -227,6 +233,7 @@ impl Written {
             repos,
             offices: channel::offices(self.offices, &channels, report),
             channels,
+            keep_clients: self.keep_clients,
             log: self.log,
             origin: report.file().to_owned(),
         }

@@ -12,6 +12,7 @@ use http::{Method, StatusCode, Uri};
 
 use super::handler::Shared;
 use super::io::Exchange;
+use crate::history::Ended;
 use crate::outcome::{Outcome, Source};
 use crate::telemetry::{Lines, LogFormat};
 
@@ -112,6 +113,15 @@ impl Drop for Account {
         // Pages, refusals and words about failures save nothing of the WAN, and come over none.
         let served = (self.repo.is_some() && self.outcome != Outcome::Error).then_some((self.source, bytes));
         self.shared.metrics.request(repo, self.outcome, took, served);
+        if let Some(history) = &self.shared.history {
+            history.note(Ended {
+                client: self.client,
+                repo: self.repo.as_ref(),
+                path: self.target.path(),
+                outcome: self.outcome,
+                served,
+            });
+        }
         // The level of `lumbung::access` in the configuration counts for these lines too.
         if let Some(log) = &self.shared.access_log
             && tracing::enabled!(target: "lumbung::access", tracing::Level::INFO)

@@ -28,6 +28,7 @@ use super::part::Blank;
 use super::route::Router;
 use crate::cache::Cache;
 use crate::clock::Clock;
+use crate::history::History;
 use crate::repo::Repositories;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -59,6 +60,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// Where requests are logged, if anywhere.
     pub access_log: Option<AccessLog>,
+    /// Where requests are summed up, if anywhere.
+    pub history: Option<History>,
     /// What time it is.
     pub clock: Clock,
     /// Who owns what outlives a connection.
@@ -123,7 +126,8 @@ impl Server {
     /// # Errors
     /// An address cannot be bound; the text names it.
     pub async fn bind(parts: Parts) -> Result<Self, std::io::Error> {
-        let Parts { config, channels, offices, repositories, cache, metrics, access_log, .. } = parts;
+        let Parts { config, channels, offices, repositories, cache, metrics, access_log, history, .. } =
+            parts;
         let Parts { clock, tasks, governor, .. } = parts;
         let mut listeners = Vec::new();
         let mut addresses = Vec::new();
@@ -150,6 +154,7 @@ impl Server {
             tasks,
             governor,
             access_log: access_log.filter(|_| config.access_log),
+            history,
             public_url,
             client_repos,
             max_body_size: config.max_body_size,

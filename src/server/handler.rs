@@ -20,6 +20,7 @@ use super::route::{Asked, Mode, Route, Router};
 use super::{page, tunnel};
 use crate::cache::{Answer, Cache, Conditions, PassRequest};
 use crate::clock::Clock;
+use crate::history::History;
 use crate::repo::Resource;
 use crate::safe_url::BaseUrl;
 use crate::suite::Channel;
@@ -36,6 +37,7 @@ pub(super) struct Shared {
     pub(super) tasks: Tasks,
     pub(super) governor: Governor,
     pub(super) access_log: Option<AccessLog>,
+    pub(super) history: Option<History>,
     /// `server.public_url`.
     pub(super) public_url: Option<BaseUrl>,
     /// Repositories as the client script and the page name them.

@@ -20,6 +20,7 @@ mod handler;
 mod io;
 mod page;
 mod part;
+pub mod report;
 mod respond;
 mod route;
 mod transmit;

@@ -41,6 +41,7 @@ mod full_disk;
 mod hostile;
 mod outages;
 mod real_apt;
+mod reports;
 mod requests;
 mod resumes;
 mod seeds;
