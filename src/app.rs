@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cache::{self, Cache, FlightStatus};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::dashboard::{self, Dashboard};
 use crate::history::{self, History};
 use crate::repo::Repositories;
 use crate::seed::Planner;
@@ -50,6 +51,7 @@ pub struct App {
     state: admin::AdminState,
     api: api::ApiState,
     report: report::ReportState,
+    dashboard: Dashboard,
     store: Store,
     tasks: Tasks,
     /// The access log.
@@ -89,6 +91,7 @@ impl App {
         let history = open_history(&config, &clock, &metrics).await?;
         let report = report::ReportState { history: history.clone(), zone: config.wan.zone.clone() };
         let admin_config = config.server.admin;
+        let (offices, pages_cache, pages_clock) = (config.offices.clone(), cache.clone(), clock.clone());
         let lines = Lines::start(std::io::stderr()).context("the access log's thread")?;
         let access_log = AccessLog { lines: lines.clone(), format: config.log.format };
         let token = store.admin_token().to_owned();
@@ -111,7 +114,7 @@ impl App {
             .map_err(|error| anyhow::anyhow!(server::cannot_listen(admin_config, &error, "admin")))?;
         let admin_address = admin.local_addr()?;
         let planner = Planner::new(cache.clone(), config.seeds, None);
-        let api = api::ApiState::new(cache.clone(), server.explainer(), planner, &token);
+        let api = api::ApiState::new(cache.clone(), server.explainer(), planner.clone(), &token);
         let facts = Facts {
             started,
             config: config.origin,
@@ -124,9 +127,19 @@ impl App {
             metrics: metrics.clone(),
             governor,
         };
-        let state =
-            admin::AdminState { status: Arc::new(move || facts.status()), metrics, ready: Arc::default() };
-        Ok(Self { server, admin, admin_address, state, api, report, store, tasks, lines })
+        let status: admin::StatusSource = Arc::new(move || facts.status());
+        let dashboard = Dashboard::new(dashboard::Parts {
+            status: Arc::clone(&status),
+            cache: pages_cache,
+            planner,
+            history: report.history.clone(),
+            offices,
+            zone: report.zone.clone(),
+            clock: pages_clock,
+            guard: api.guard(),
+        });
+        let state = admin::AdminState { status, metrics, ready: Arc::default() };
+        Ok(Self { server, admin, admin_address, state, api, report, dashboard, store, tasks, lines })
     }
 
     /// Where clients are served, with the ports that the system chose.
@@ -147,11 +160,12 @@ impl App {
     /// # Errors
     /// A part ended that should not have.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { server, admin, admin_address, state, api, report, store, tasks, lines } = self;
+        let Self { server, admin, admin_address, state, api, report, dashboard, store, tasks, lines } = self;
         let history = report.history.clone();
         let stop = CancellationToken::new();
         let admin_stop = tasks.clone();
-        let router = admin::with(state.clone(), api::router(api).merge(report::router(report)));
+        let further = api::router(api).merge(report::router(report)).merge(dashboard.router());
+        let router = admin::with(state.clone(), further);
         let router = router.into_make_service_with_connect_info::<SocketAddr>();
         tasks.spawn(async move {
             let serving =

@@ -26,12 +26,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod alerts;
 mod auto_apt_proxy;
 mod bounds;
 mod channels;
 mod cli;
 mod crash;
 mod damage;
+mod dashboard;
 mod directs;
 mod eviction;
 mod flights;
