@@ -248,7 +248,7 @@ fn the_example_has_every_key() {
 #[case("server = 1", "1: server: is a number; write a section, [server]")]
 #[case(
     "\"a\\u001b\" = 1",
-    "1: \"a\\u{1b}\": is not a known key; known are server, store, wan, upstream, repo, channel, office, seed, log"
+    "1: \"a\\u{1b}\": is not a known key; known are server, store, wan, upstream, repo, channel, office, seed, history, log"
 )]
 fn mistakes_in_sections_are_named(#[case] text: &str, #[case] said: &str) {
     assert_eq!(mistakes(&format!("{text}\n{REPO}")), [format!("t.toml:{said}")]);

@@ -238,11 +238,15 @@ fn a_month_of_500_desktops_is_small_and_quick_to_ask() {
         (By::Day, 30..=31),
     ]);
     for by in By::ALL {
-        let began = Instant::now();
-        let rows = reader.report(Query { by, since: month }).unwrap();
-        assert!(expected[&by].contains(&rows.len()), "{by}: {} rows", rows.len());
-        // Without optimisation, on a machine that does other things; a release answers in a tenth of it.
-        assert!(began.elapsed() < Duration::from_secs(10), "{by}: {:?}", began.elapsed());
+        // The best of three: this machine may do other things at the same time.
+        let ask = |_| {
+            let began = Instant::now();
+            let rows = reader.report(Query { by, since: month }).unwrap();
+            assert!(expected[&by].contains(&rows.len()), "{by}: {} rows", rows.len());
+            began.elapsed()
+        };
+        let best = (0..3).map(ask).min().unwrap();
+        assert!(best < Duration::from_secs(1), "{by}: {best:?}");
     }
     for window in Window::ALL {
         let points = reader.series(window).unwrap();
