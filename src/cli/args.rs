@@ -144,7 +144,7 @@ pub(super) struct Status {
 ///
 /// Sums over a time, by repository, office, desktop, package or day. They survive restarts, and are read
 /// from the running server or, where none runs, from its store. An office without a name is what belongs to
-/// none; addresses of desktops go after the time that [history] clients says.
+/// none; addresses of desktops go after the time that `clients` under history says.
 ///
 /// Examples:
 ///

@@ -4,7 +4,7 @@
 const LONGEST: usize = 100;
 
 /// The name in the path of a package's file: what stands before the first `_` of `nano_7.2-1_amd64.deb`.
-/// Only looks at the text; [`is_name`] says later whether that can be a name.
+/// Only looks at the text; [`clean`] says later whether that can be a name.
 pub(super) fn package(path: &str) -> Option<&str> {
     if !path.ends_with("deb") {
         return None;
