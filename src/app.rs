@@ -4,6 +4,9 @@
 //! socket is bound and the store is open, and everything a part needs is handed to it here. The whole
 //! program can be started several times in one process, which is how the tests use it.
 
+mod admin_door;
+mod reload;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,8 +14,11 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use tokio::net::TcpListener;
+use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
+
+use self::admin_door::{AdminDoor, BoundAdmin};
+pub use self::reload::{ReloadError, Reloader, Source};
 
 use crate::cache::{self, Cache, FlightStatus};
 use crate::clock::Clock;
@@ -20,12 +26,12 @@ use crate::config::Config;
 use crate::dashboard::{self, Dashboard};
 use crate::history::{self, History};
 use crate::repo::Repositories;
-use crate::seed::Planner;
-use crate::server::{self, AccessLog, Explainer, Server, admin, api, report};
+use crate::seed::{Planner, Runner};
+use crate::server::{self, AccessLog, Control, Explainer, Server, admin, api, report};
 use crate::status::{self, Status};
 use crate::store::Store;
 use crate::tasks::Tasks;
-use crate::telemetry::{Lines, Metrics};
+use crate::telemetry::{Lines, LogControl, Metrics};
 use crate::units::BitRate;
 use crate::upstream::{Client, MirrorStatus};
 use crate::wan::{Change, Governor, Usage};
@@ -46,8 +52,9 @@ const SWEEP_EVERY: Duration = Duration::from_hours(24);
 /// A server that is ready to run.
 pub struct App {
     server: Server,
-    admin: TcpListener,
-    admin_address: SocketAddr,
+    admin: BoundAdmin,
+    admin_door: Arc<AdminDoor>,
+    reloader: Reloader,
     state: admin::AdminState,
     api: api::ApiState,
     report: report::ReportState,
@@ -88,70 +95,101 @@ impl App {
         cache.promote_what_has_soaked().await;
         cache.let_go_of_absent().await;
         tasks.spawn(cache.clone().tend_suites());
+        tasks.spawn(cache.clone().tend_demand());
         let history = open_history(&config, &clock, &metrics).await?;
-        let report = report::ReportState { history: history.clone(), zone: config.wan.zone.clone() };
+        let report = report::ReportState { history: history.clone() };
         let admin_config = config.server.admin;
-        let (offices, pages_cache, pages_clock) = (config.offices.clone(), cache.clone(), clock.clone());
+        let offices = Arc::new(ArcSwap::from_pointee(config.offices.clone()));
+        let (pages_cache, pages_clock) = (cache.clone(), clock.clone());
         let lines = Lines::start(std::io::stderr()).context("the access log's thread")?;
         let access_log = AccessLog { lines: lines.clone(), format: config.log.format };
         let token = store.admin_token().to_owned();
-        let server = Server::bind(server::Parts {
-            config: config.server,
-            access_log: Some(access_log),
-            history: Some(history),
-            channels: config.channels.iter().map(|channel| Arc::clone(&channel.name)).collect(),
-            offices: config.offices,
-            repositories: Arc::clone(&repositories),
+        let parts = server::Parts {
             cache: cache.clone(),
             metrics: metrics.clone(),
             clock,
             tasks: tasks.clone(),
             governor: governor.clone(),
-        })
-        .await?;
-        let admin = TcpListener::bind(admin_config)
-            .await
-            .map_err(|error| anyhow::anyhow!(server::cannot_listen(admin_config, &error, "admin")))?;
-        let admin_address = admin.local_addr()?;
-        let planner = Planner::new(cache.clone(), config.seeds, None);
-        let api = api::ApiState::new(cache.clone(), server.explainer(), planner.clone(), &token);
+            history: Some(history.clone()),
+        };
+        let settings = server::Settings {
+            config: config.server.clone(),
+            access_log: Some(access_log),
+            channels: config.channels.iter().map(|channel| Arc::clone(&channel.name)).collect(),
+            offices: config.offices.clone(),
+            repositories,
+        };
+        let server = Server::bind(parts, settings).await?;
+        let admin =
+            BoundAdmin::bind(admin_config).await.map_err(|error| anyhow::anyhow!(error.to_string()))?;
+        let admin_door = Arc::new(AdminDoor::new(tasks.clone(), &admin));
+        let (planner, runner) = seeding(&cache, &config, &governor).await?;
+        tasks.spawn(runner.clone().tend());
         let facts = Facts {
             started,
-            config: config.origin,
-            listen: server.addresses().to_vec(),
-            admin: admin_address,
-            store_path: config.store.path,
+            config: config.origin.clone(),
+            control: server.control(),
+            admin: Arc::clone(&admin_door),
+            store_path: config.store.path.clone(),
             store: store.clone(),
-            cache,
-            repositories,
+            cache: cache.clone(),
             metrics: metrics.clone(),
-            governor,
+            governor: governor.clone(),
+            runner: runner.clone(),
         };
+        let reloader = Reloader::new(reload::Inner {
+            source: std::sync::Mutex::default(),
+            current: tokio::sync::Mutex::new(config),
+            store: store.clone(),
+            cache: cache.clone(),
+            governor,
+            metrics: metrics.clone(),
+            planner: planner.clone(),
+            control: server.control(),
+            admin: Arc::clone(&admin_door),
+            lines: lines.clone(),
+            history: history.clone(),
+            offices: Arc::clone(&offices),
+        });
+        let api =
+            api::ApiState::new(cache, server.explainer(), (planner, runner), reloader.for_api(), &token);
         let status: admin::StatusSource = Arc::new(move || facts.status());
         let dashboard = Dashboard::new(dashboard::Parts {
             status: Arc::clone(&status),
             cache: pages_cache,
-            planner,
-            history: report.history.clone(),
+            history,
             offices,
-            zone: report.zone.clone(),
             clock: pages_clock,
             guard: api.guard(),
         });
         let state = admin::AdminState { status, metrics, ready: Arc::default() };
-        Ok(Self { server, admin, admin_address, state, api, report, dashboard, store, tasks, lines })
+        Ok(Self { server, admin, admin_door, reloader, state, api, report, dashboard, store, tasks, lines })
     }
 
     /// Where clients are served, with the ports that the system chose.
     #[must_use]
-    pub fn addresses(&self) -> &[SocketAddr] {
+    pub fn addresses(&self) -> Arc<Vec<SocketAddr>> {
         self.server.addresses()
+    }
+
+    /// Lets the configuration be read again from `source` while it runs; `log` is what changes the process's
+    /// log, where this server is who logs.
+    #[must_use]
+    pub fn reloading_from(self, source: Source, log: Option<LogControl>) -> Self {
+        self.reloader.set_source(source, log);
+        self
+    }
+
+    /// What reads the configuration again.
+    #[must_use]
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
     }
 
     /// Where administrators are served.
     #[must_use]
-    pub const fn admin_address(&self) -> SocketAddr {
-        self.admin_address
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin_door.address()
     }
 
     /// Serves until `shutdown` resolves, then ends with grace: responses in progress finish up to the
@@ -160,27 +198,19 @@ impl App {
     /// # Errors
     /// A part ended that should not have.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { server, admin, admin_address, state, api, report, dashboard, store, tasks, lines } = self;
+        let Self { server, admin, admin_door, reloader, state, api, report, dashboard, store, tasks, lines } =
+            self;
         let history = report.history.clone();
         let stop = CancellationToken::new();
-        let admin_stop = tasks.clone();
         let further = api::router(api).merge(report::router(report)).merge(dashboard.router());
         let router = admin::with(state.clone(), further);
-        let router = router.into_make_service_with_connect_info::<SocketAddr>();
-        tasks.spawn(async move {
-            let serving =
-                axum::serve(admin, router).with_graceful_shutdown(async move { admin_stop.stopping().await });
-            if let Err(error) = serving.await {
-                tracing::error!(%error, "the administrators' pages are gone");
-            }
-        });
         tasks.spawn(sweep(store.clone(), tasks.clone()));
         state.ready.store(true, Ordering::Release);
         // Whoever reads this may ask: the sockets are bound, and readiness is told.
-        for address in server.addresses() {
+        for address in server.addresses().iter() {
             tracing::info!(%address, "listening");
         }
-        tracing::info!(address = %admin_address, "listening for administrators");
+        admin_door.open(admin, router);
         let serving = server.run(stop.clone());
         tokio::pin!(serving);
         let cut = tokio::select! {
@@ -195,6 +225,7 @@ impl App {
         if cut > 0 {
             tracing::warn!(connections = cut, "cut at the end of the grace time");
         }
+        drop((reloader, admin_door));
         let left = tasks.shutdown(TASK_GRACE).await;
         if left > 0 {
             tracing::warn!(tasks = left, "did not end in time");
@@ -212,15 +243,7 @@ impl App {
 
 /// Opens the history beside the catalog.
 async fn open_history(config: &Config, clock: &Clock, metrics: &Metrics) -> anyhow::Result<History> {
-    let network = |office: &server::Office| {
-        let name = Arc::clone(&office.name);
-        office.networks.clone().into_iter().map(move |network| (network, Arc::clone(&name)))
-    };
-    let kept = history::Config {
-        clients: config.keep_clients,
-        offices: config.offices.iter().flat_map(network).collect(),
-        zone: config.wan.zone.clone(),
-    };
+    let kept = kept_of(config);
     let (folder, clock, metrics) = (config.store.path.clone(), clock.clone(), metrics.clone());
     let fetched = Box::new(move || metrics.fetched());
     let opened = tokio::task::spawn_blocking(move || History::open(&folder, kept, clock, fetched)).await?;
@@ -257,20 +280,46 @@ impl Engine {
         let keyrings = tokio::task::spawn_blocking(move || cache::load_keyrings(listed.list())).await?;
         let parts = cache::Parts {
             store: store.clone(),
-            client,
-            repositories: Arc::clone(&repositories),
-            channels: config.channels.clone(),
             metrics: metrics.clone(),
             clock: clock.clone(),
             tasks: tasks.clone(),
+        };
+        let settings = cache::Settings {
+            client,
+            repositories: Arc::clone(&repositories),
+            channels: config.channels.clone(),
+            seeds: config.learning.all_names(&config.seeds, &config.repos),
             retries: config.upstream.retries,
             patience: config.upstream.patience,
+            demand: demand_of(config),
         };
-        let cache = Cache::new(parts, keyrings);
+        let cache = Cache::new(parts, settings, keyrings);
         let restored = cache.clone();
         tokio::task::spawn_blocking(move || restored.restore()).await?.context("reading the suites")?;
         Ok(Self { repositories, metrics, tasks, governor, cache })
     }
+}
+
+/// What the history keeps of whom.
+fn kept_of(config: &Config) -> history::Config {
+    history::Config {
+        clients: config.history.client_addresses,
+        offices: config.offices.iter().flat_map(office_networks).collect(),
+        zone: config.wan.zone.clone(),
+    }
+}
+
+/// How what desktops ask for is remembered.
+fn demand_of(config: &Config) -> cache::DemandConfig {
+    cache::DemandConfig {
+        addresses: config.history.client_addresses,
+        offices: config.offices.iter().flat_map(office_networks).collect(),
+    }
+}
+
+/// The networks of an office, each with its name.
+fn office_networks(office: &server::Office) -> impl Iterator<Item = (ipnet::IpNet, Arc<str>)> {
+    office.networks.iter().map(|network| (*network, Arc::clone(&office.name)))
 }
 
 /// The store without a server, for commands that find none running.
@@ -278,6 +327,7 @@ pub struct Offline {
     engine: Engine,
     explainer: Explainer,
     planner: Planner,
+    runner: Runner,
     store: Store,
 }
 
@@ -297,8 +347,8 @@ impl Offline {
             &config.offices,
             engine.cache.clone(),
         );
-        let planner = Planner::new(engine.cache.clone(), config.seeds, None);
-        Ok(Self { engine, explainer, planner, store })
+        let (planner, runner) = seeding(&engine.cache, &config, &engine.governor).await?;
+        Ok(Self { engine, explainer, planner, runner, store })
     }
 
     /// What is kept.
@@ -319,13 +369,29 @@ impl Offline {
         &self.planner
     }
 
+    /// What runs seeds.
+    #[must_use]
+    pub const fn runner(&self) -> &Runner {
+        &self.runner
+    }
+
     /// Ends what is under way and closes the store.
     pub async fn close(self) {
-        let Self { engine, explainer, planner, store } = self;
+        let Self { engine, explainer, planner, runner, store } = self;
         engine.tasks.shutdown(TASK_GRACE).await;
-        drop((engine, explainer, planner));
+        drop((engine, explainer, planner, runner));
         let _ = tokio::task::spawn_blocking(move || store.close()).await;
     }
+}
+
+/// What plans seeds, and what runs them.
+async fn seeding(cache: &Cache, config: &Config, governor: &Governor) -> anyhow::Result<(Planner, Runner)> {
+    let (seeds, learning) = (config.seeds.clone(), config.learning.clone());
+    let planner = Planner::new(cache.clone(), seeds, learning, governor.clone());
+    planner.learn().await;
+    let (cache, plans, governor) = (cache.clone(), planner.clone(), governor.clone());
+    let runner = tokio::task::spawn_blocking(move || Runner::new(cache, plans, governor)).await?;
+    Ok((planner, runner.context("reading the journals of seeds")?))
 }
 
 /// Looks for files that the catalog does not know, now and then.
@@ -361,14 +427,14 @@ fn raise_file_limit() {
 struct Facts {
     started: (Instant, i64),
     config: String,
-    listen: Vec<SocketAddr>,
-    admin: SocketAddr,
+    control: Control,
+    admin: Arc<AdminDoor>,
     store_path: std::path::PathBuf,
     store: Store,
     cache: Cache,
-    repositories: Arc<Repositories>,
     metrics: Metrics,
     governor: Governor,
+    runner: Runner,
 }
 
 impl Facts {
@@ -376,7 +442,8 @@ impl Facts {
         let now = Instant::now();
         let usage = self.store.usage();
         let repos: Vec<_> = self
-            .repositories
+            .cache
+            .repositories()
             .list()
             .iter()
             .map(|repository| status::Repo {
@@ -401,8 +468,8 @@ impl Facts {
             started: self.started.1,
             uptime_seconds: self.started.0.elapsed().as_secs(),
             config: self.config.clone(),
-            listen: self.listen.clone(),
-            admin: self.admin,
+            listen: self.control.addresses().to_vec(),
+            admin: self.admin.address(),
             connections: self.metrics.connections(),
             flights: self.cache.flights().into_iter().map(flight_status).collect(),
             store: status::Store {
@@ -420,6 +487,8 @@ impl Facts {
             wan: wan_status(self.governor.usage()),
             repos,
             suites: self.cache.suites(),
+            seeds: self.runner.seeds(),
+            channels_wait_for: self.cache.channels_wait_for(),
             totals,
         }
     }

@@ -45,9 +45,14 @@ impl Clock {
     /// Waits until this clock is `duration` further than now, be it because time has passed or because
     /// it was moved. Dropping the future is harmless.
     pub async fn sleep(&self, duration: Duration) {
+        self.sleep_until(self.now() + duration).await;
+    }
+
+    /// Waits until this clock shows `end`, as [`sleep`](Self::sleep) does. What was decided by a time that was
+    /// read before cannot miss that the clock was moved since.
+    pub async fn sleep_until(&self, end: SystemTime) {
         // Subscribing first: no move between the reading and the waiting is missed.
         let mut moves = self.offset.subscribe();
-        let end = self.now() + duration;
         while let Ok(left) = end.duration_since(self.now()).map(|left| left.max(Duration::from_millis(1))) {
             tokio::select! {
                 () = tokio::time::sleep(left) => {}

@@ -7,6 +7,7 @@
 
 pub mod app;
 pub mod cache;
+pub mod carry;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -20,6 +21,7 @@ pub mod repo_path;
 pub mod safe_url;
 pub mod seed;
 pub mod server;
+pub mod slots;
 pub mod status;
 pub mod store;
 pub mod suite;

@@ -163,9 +163,18 @@ impl RepoPath {
         if prefix.is_empty() {
             return Some(self.clone());
         }
+        self.strip(prefix).map(|rest| Self(Arc::from(rest)))
+    }
+
+    /// The same as text, without a copy.
+    #[must_use]
+    pub fn strip(&self, prefix: &str) -> Option<&str> {
+        if prefix.is_empty() {
+            return Some(&self.0);
+        }
         match self.0.strip_prefix(prefix)? {
-            "" => Some(Self(Arc::from(""))),
-            rest => rest.strip_prefix('/').map(|rest| Self(Arc::from(rest))),
+            "" => Some(""),
+            rest => rest.strip_prefix('/'),
         }
     }
 
@@ -182,16 +191,12 @@ impl RepoPath {
 /// Whether a path without leading slashes is already what it becomes, encoded or not: printable ASCII
 /// without `%` and `\\`, no empty segment, none that begins with a dot. Nearly all paths are.
 fn is_plain(path: &[u8]) -> bool {
-    let mut before = b'/';
-    path.iter().all(|&byte| {
-        let fits = match byte {
-            b'%' | b'\\' => false,
-            b'/' | b'.' => before != b'/',
-            _ => matches!(byte, b'!'..=b'~'),
-        };
-        before = byte;
-        fits
-    })
+    let begins_well = |segment: &[u8]| !matches!(segment.first(), Some(b'/' | b'.'));
+    // Not ended by the first that does not fit, so that many are looked at together.
+    let fits = |byte: u8| matches!(byte, b'!'..=b'~') && byte != b'%' && byte != b'\\';
+    path.iter().fold(true, |all, byte| all & fits(*byte))
+        && begins_well(path)
+        && memchr::memchr_iter(b'/', path).all(|slash| begins_well(&path[slash + 1..]))
 }
 
 /// Every `%` starts a valid escape, and none of them hides a slash or a backslash.

@@ -14,9 +14,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::seed::SeedState;
 use crate::suite::SuiteFacts;
 
-pub use text::{bytes_in_words, columns, seconds_in_words};
+pub use text::{bytes_in_words, columns, local_time, seconds_in_words};
 
 /// The server at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,6 +48,12 @@ pub struct Status {
     /// The suites that somebody has asked for.
     #[serde(default)]
     pub suites: Vec<SuiteFacts>,
+    /// The configured seeds, and how they stand.
+    #[serde(default)]
+    pub seeds: Vec<SeedState>,
+    /// What keeps channels from showing what `live` shows, a sentence each.
+    #[serde(default)]
+    pub channels_wait_for: Vec<String>,
     /// What was counted since the start, all repositories together.
     pub totals: Totals,
 }
@@ -221,6 +228,20 @@ pub struct Traffic {
     pub served_from_upstream: u64,
     /// Bytes that came over the WAN.
     pub fetched: u64,
+    /// The hits that seeding made.
+    #[serde(default)]
+    pub seeds: SeedHits,
+}
+
+/// Hits on what seeds had brought.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeedHits {
+    /// All of them.
+    pub hits: u64,
+    /// Those that were the first on an object: a desktop would have waited for the line.
+    pub first: u64,
+    /// Bytes sent in all of them.
+    pub bytes: u64,
 }
 
 impl AddAssign for Traffic {
@@ -229,6 +250,9 @@ impl AddAssign for Traffic {
         self.served_from_store += other.served_from_store;
         self.served_from_upstream += other.served_from_upstream;
         self.fetched += other.fetched;
+        self.seeds.hits += other.seeds.hits;
+        self.seeds.first += other.seeds.first;
+        self.seeds.bytes += other.seeds.bytes;
     }
 }
 
@@ -278,6 +302,7 @@ fn ratio(part: u64, whole: u64) -> Option<f64> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::seed::{Journal, RunFacts, SeedFacts, State};
 
     /// A server with one of everything.
     pub(crate) fn example() -> Status {
@@ -286,6 +311,7 @@ pub(crate) mod tests {
             served_from_store: 900_000_000,
             served_from_upstream: 100_000_000,
             fetched: 60_000_000,
+            seeds: SeedHits { hits: 40, first: 12, bytes: 300_000_000 },
         };
         Status {
             version: "0.1.0".to_owned(),
@@ -343,6 +369,26 @@ pub(crate) mod tests {
                     },
                 ],
                 traffic,
+            }],
+            channels_wait_for: vec![
+                "the channel stable waits: the seed noble-desktop has 300 MB left".to_owned(),
+            ],
+            seeds: vec![SeedState {
+                seed: SeedFacts {
+                    seed: "noble-desktop".to_owned(),
+                    repo: "ubuntu".to_owned(),
+                    suites: Vec::new(),
+                    components: Vec::new(),
+                    architectures: vec!["amd64".to_owned()],
+                    wanted: "3 packages".to_owned(),
+                    hours: Some("18:00-06:00".to_owned()),
+                    budget: None,
+                },
+                run: RunFacts {
+                    journal: Journal { state: State::Waiting, ..Journal::default() },
+                    bytes_missing: Some(300_000_000),
+                    ..RunFacts::default()
+                },
             }],
             suites: vec![SuiteFacts {
                 repo: "ubuntu".to_owned(),

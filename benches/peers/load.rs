@@ -1,4 +1,4 @@
-//! The generator: `wrk` on a CPU of its own.
+//! The generator of hits: `wrk`, on the generator's CPU.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -6,11 +6,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::case::Case;
-use crate::contestant::Contestant;
-
-/// The CPU that the generator runs on.
-const CPU: &str = "1";
+use crate::contestant::{Contestant, GENERATOR_CPU};
+use crate::files::Files;
 
 /// Asks for the paths of a file in turn, and says what came of it in one line of numbers.
 const SCRIPT: &str = r#"
@@ -24,51 +21,66 @@ function request()
 end
 function done(summary, latency, requests)
    local e = summary.errors
-   io.write(string.format("RESULT %d %d %d %d %d %d\n", summary.requests, summary.duration, summary.bytes,
-      e.connect + e.read + e.write + e.status + e.timeout, latency:percentile(50), latency:percentile(99)))
+   io.write(string.format("RESULT %d %d %d %d\n", summary.requests, summary.duration, summary.bytes,
+      e.connect + e.read + e.write + e.status + e.timeout))
 end
 "#;
 
-/// What came of a case.
+/// What is asked, by how many, and for how long.
+pub struct Asking<'a> {
+    pub files: &'a Files,
+    pub connections: usize,
+    /// A header of each request.
+    pub header: Option<(&'static str, &'static str)>,
+    pub seconds: u64,
+}
+
+/// What came of it.
 #[derive(Debug, Clone, Copy)]
 pub struct Load {
     pub requests: u64,
     pub duration: Duration,
     /// Bytes received, heads included.
     pub bytes: u64,
-    pub errors: u64,
-    /// From request to the last byte of its answer.
-    pub median: Duration,
-    pub p99: Duration,
 }
 
-/// Runs one case against one contestant.
-pub fn run(case: &Case, contestant: &Contestant, folder: &Path, duration: Duration) -> anyhow::Result<Load> {
-    let script = folder.join("load.lua");
-    std::fs::write(&script, SCRIPT)?;
-    let list = folder.join("paths");
-    let paths: Vec<_> = case.files.list().map(|(path, _)| format!("{}{path}\n", contestant.prefix)).collect();
-    std::fs::write(&list, paths.concat())?;
-    let mut command = Command::new("taskset");
-    command.args(["--cpu-list", CPU, "wrk", "--threads", "1", "--timeout", "30s"]);
-    command.args(["--connections", &case.connections.to_string()]);
-    command.args(["--duration", &format!("{}s", duration.as_secs())]);
-    if let Some((name, value)) = case.header {
-        command.args(["--header", &format!("{name}: {value}")]);
+impl Asking<'_> {
+    /// Asks one contestant.
+    ///
+    /// # Errors
+    /// Also where any request failed.
+    pub fn run(&self, contestant: &Contestant, folder: &Path) -> anyhow::Result<Load> {
+        let script = folder.join("load.lua");
+        std::fs::write(&script, SCRIPT)?;
+        let list = folder.join("paths");
+        let paths: Vec<_> =
+            self.files.list().map(|(path, _)| format!("{}{path}\n", contestant.prefix)).collect();
+        std::fs::write(&list, paths.concat())?;
+        let mut command = Command::new("taskset");
+        command.args(["--cpu-list", GENERATOR_CPU, "wrk", "--threads", "1", "--timeout", "30s"]);
+        command.args(["--connections", &self.connections.to_string()]);
+        command.args(["--duration", &format!("{}s", self.seconds)]);
+        if let Some((name, value)) = self.header {
+            command.args(["--header", &format!("{name}: {value}")]);
+        }
+        command
+            .arg("--script")
+            .arg(&script)
+            .arg(format!("http://{}", contestant.address))
+            .arg("--")
+            .arg(&list);
+        let output = command
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()
+            .context("wrk (through taskset) could not be started")?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let line = text.lines().find_map(|line| line.strip_prefix("RESULT "));
+        let line = line.with_context(|| format!("wrk said no result:\n{text}"))?;
+        let numbers: Vec<u64> = line.split(' ').map(str::parse).collect::<Result<_, _>>()?;
+        let [requests, duration, bytes, errors] = numbers[..] else { anyhow::bail!("wrk said {line:?}") };
+        anyhow::ensure!(requests > 0, "{} answered nothing", contestant.name());
+        anyhow::ensure!(errors == 0, "{errors} requests failed at {}", contestant.name());
+        Ok(Load { requests, duration: Duration::from_micros(duration), bytes })
     }
-    command.arg("--script").arg(&script).arg(format!("http://{}", contestant.address)).arg("--").arg(&list);
-    let output = command
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .context("wrk (through taskset) could not be started")?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let line = text.lines().find_map(|line| line.strip_prefix("RESULT "));
-    let line = line.with_context(|| format!("wrk said no result:\n{text}"))?;
-    let numbers: Vec<u64> = line.split(' ').map(str::parse).collect::<Result<_, _>>()?;
-    let [requests, duration, bytes, errors, median, p99] = numbers[..] else {
-        anyhow::bail!("wrk said {line:?}");
-    };
-    let micros = Duration::from_micros;
-    Ok(Load { requests, duration: micros(duration), bytes, errors, median: micros(median), p99: micros(p99) })
 }

@@ -1,96 +1,154 @@
-//! The table: medians, ratios to the reference within each round, and their spread.
+//! The table: each figure's median between its extremes, its ratios within the rounds, and its bars.
 
 use std::fmt;
-use std::time::Duration;
 
-use crate::case::Unit;
-use crate::load::Load;
+use crate::contestant::Kind;
 
-/// Below this share of a CPU the server was waiting for the generator.
+/// Above this share of a CPU the generator may have been the limit.
 const BUSY: f64 = 0.9;
 
-/// One case at one contestant in one round.
+/// Something that is measured in a case.
+pub struct Figure {
+    pub name: &'static str,
+    pub unit: &'static str,
+    pub bars: &'static [Bar],
+}
+
+/// What must be reached.
 #[derive(Debug, Clone, Copy)]
-pub struct Measurement {
-    pub cpu: Duration,
-    pub load: Load,
-    pub unit: Unit,
+pub enum Bar {
+    AtMost(f64),
+    AtLeast(f64),
+    /// As a multiple of somebody else's in the same round.
+    TimesAtMost(Kind, f64),
+    TimesAtLeast(Kind, f64),
 }
 
-impl Measurement {
-    /// CPU time for one unit, in microseconds (request) or milliseconds (gigabyte).
-    #[expect(clippy::cast_precision_loss, reason = "counts of a few seconds")]
-    fn cost(&self) -> f64 {
-        match self.unit {
-            Unit::Request => self.cpu.as_secs_f64() * 1e6 / self.load.requests as f64,
-            Unit::Gigabyte => self.cpu.as_secs_f64() * 1e3 / (self.load.bytes as f64 / 1e9),
-        }
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "counts of a few seconds")]
-    fn rate(&self) -> f64 {
-        self.load.requests as f64 / self.load.duration.as_secs_f64()
-    }
-
-    fn busy(&self) -> f64 {
-        self.cpu.as_secs_f64() / self.load.duration.as_secs_f64()
-    }
+struct Row {
+    case: String,
+    figure: &'static Figure,
+    /// Round, who, how much.
+    values: Vec<(usize, Kind, f64)>,
 }
 
-/// Everything that was measured. The first contestant is the reference.
+/// Everything that was measured.
 pub struct Report {
-    contestants: Vec<&'static str>,
-    rows: Vec<(&'static str, &'static str, Vec<Measurement>)>,
+    /// The round that runs.
+    pub round: usize,
+    machine: String,
+    rows: Vec<Row>,
+    notes: Vec<String>,
 }
 
 impl Report {
-    pub const fn new(contestants: Vec<&'static str>) -> Self {
-        Self { contestants, rows: Vec::new() }
+    pub const fn new(machine: String) -> Self {
+        Self { round: 0, machine, rows: Vec::new(), notes: Vec::new() }
     }
 
-    pub fn add(&mut self, case: &'static str, contestant: &'static str, measurement: Measurement) {
-        match self.rows.iter_mut().find(|row| (row.0, row.1) == (case, contestant)) {
-            Some(row) => row.2.push(measurement),
-            None => self.rows.push((case, contestant, vec![measurement])),
+    pub fn add(&mut self, case: &str, figure: &'static Figure, kind: Kind, value: f64) {
+        let value = (self.round, kind, value);
+        match self.rows.iter_mut().find(|row| row.case == case && row.figure.name == figure.name) {
+            Some(row) => row.values.push(value),
+            None => self.rows.push(Row { case: case.to_owned(), figure, values: vec![value] }),
         }
     }
 
-    fn of(&self, case: &str, contestant: &str) -> &[Measurement] {
-        self.rows.iter().find(|row| (row.0, row.1) == (case, contestant)).map_or(&[], |row| &row.2)
+    /// Something to know about a case; said once.
+    pub fn note(&mut self, case: &str, kind: Kind, text: &str) {
+        let note = format!("{case}, {}: {text}", kind.name());
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+
+    /// How busy the generator was.
+    pub fn generator(&mut self, case: &str, kind: Kind, busy: f64) {
+        if busy > BUSY {
+            self.note(case, kind, "the generator was busy all the time and may have been the limit");
+        }
+    }
+}
+
+impl Row {
+    fn of(&self, kind: Kind) -> Spread {
+        Spread::of(self.values.iter().filter(|value| value.1 == kind).map(|value| value.2))
+    }
+
+    /// Lumbung's figure as a multiple of somebody's in the same rounds.
+    fn ratio(&self, to: Kind) -> Spread {
+        let own = self.values.iter().filter(|value| value.1 == Kind::Lumbung);
+        Spread::of(own.filter_map(|own| {
+            let other = self.values.iter().find(|value| value.0 == own.0 && value.1 == to)?;
+            Some(own.2 / other.2)
+        }))
+    }
+
+    /// A bar in words, what was reached, and whether that is enough.
+    fn judged(&self, bar: Bar) -> (String, String, bool) {
+        let unit = self.figure.unit;
+        match bar {
+            Bar::AtMost(most) => {
+                let own = self.of(Kind::Lumbung);
+                (format!("≤ {most} {unit}"), own.to_string(), own.median <= most)
+            }
+            Bar::AtLeast(least) => {
+                let own = self.of(Kind::Lumbung);
+                (format!("≥ {least} {unit}"), own.to_string(), own.median >= least)
+            }
+            Bar::TimesAtMost(kind, most) => {
+                let ratio = self.ratio(kind);
+                (format!("≤ {most} × {}", kind.name()), format!("{ratio} ×"), ratio.median <= most)
+            }
+            Bar::TimesAtLeast(kind, least) => {
+                let ratio = self.ratio(kind);
+                (format!("≥ {least} × {}", kind.name()), format!("{ratio} ×"), ratio.median >= least)
+            }
+        }
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "| case | server | CPU | CPU ÷ {reference} | requests/s | rate ÷ {reference} | p50 | p99 | CPU in use |",
-            reference = self.contestants[0]
-        )?;
-        writeln!(f, "| --- | --- | --- | --- | --- | --- | --- | --- | --- |")?;
-        for (case, contestant, measured) in &self.rows {
-            let reference = self.of(case, self.contestants[0]);
-            let pairs = || measured.iter().zip(reference);
-            let cost = Spread::of(pairs().map(|(own, other)| own.cost() / other.cost()));
-            let rate = Spread::of(pairs().map(|(own, other)| own.rate() / other.rate()));
-            let median = |figure: fn(&Measurement) -> f64| Spread::of(measured.iter().map(figure)).median;
-            let unit = match measured[0].unit {
-                Unit::Request => "µs",
-                Unit::Gigabyte => "ms/GB",
+        let kinds: Vec<_> = [Kind::Lumbung]
+            .into_iter()
+            .chain(Kind::ALL)
+            .filter(|kind| self.rows.iter().any(|row| row.values.iter().any(|value| value.1 == *kind)))
+            .fold(Vec::new(), |mut kinds, kind| {
+                if !kinds.contains(&kind) {
+                    kinds.push(kind);
+                }
+                kinds
+            });
+        writeln!(f, "Medians of {} rounds; least and most in parentheses.", self.round + 1)?;
+        writeln!(f, "{}.\n", self.machine)?;
+        write!(f, "| case | figure |")?;
+        kinds.iter().try_for_each(|kind| write!(f, " {} |", kind.name()))?;
+        writeln!(f, " bar | reached | |")?;
+        writeln!(f, "|{}", " --- |".repeat(kinds.len() + 5))?;
+        for row in &self.rows {
+            let Figure { name, unit, bars } = row.figure;
+            write!(f, "| {} | {name}{}{unit} |", row.case, if unit.is_empty() { "" } else { ", " })?;
+            for kind in &kinds {
+                let spread = row.of(*kind);
+                if spread.median.is_nan() {
+                    write!(f, " |")
+                } else {
+                    write!(f, " {} |", Short(spread.median))
+                }?;
+            }
+            let judged: Vec<_> = bars.iter().map(|bar| row.judged(*bar)).collect();
+            let column = |text: fn(&(String, String, bool)) -> &str| {
+                judged.iter().map(text).collect::<Vec<_>>().join("; ")
             };
-            let busy = median(Measurement::busy);
-            writeln!(
-                f,
-                "| {case} | {contestant} | {:.1} {unit} | {cost} | {:.0} | {rate} | {:.2} ms | {:.2} ms | {:.0} %{} |",
-                median(Measurement::cost),
-                median(Measurement::rate),
-                median(|own| own.load.median.as_secs_f64() * 1e3),
-                median(|own| own.load.p99.as_secs_f64() * 1e3),
-                busy * 100.0,
-                if busy < BUSY { ", generator's limit" } else { "" },
-            )?;
+            let own =
+                if judged.is_empty() { row.of(Kind::Lumbung).to_string() } else { column(|bar| &bar.1) };
+            let verdict = column(|bar| if bar.2 { "✓" } else { "✗" });
+            writeln!(f, " {} | {own} | {verdict} |", column(|bar| &bar.0))?;
         }
-        Ok(())
+        if !self.notes.is_empty() {
+            writeln!(f)?;
+        }
+        self.notes.iter().try_for_each(|note| writeln!(f, "- {note}"))
     }
 }
 
@@ -112,6 +170,19 @@ impl Spread {
 
 impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.2} ({:.2}–{:.2})", self.median, self.least, self.most)
+        write!(f, "{} ({}–{})", Short(self.median), Short(self.least), Short(self.most))
+    }
+}
+
+/// A number with three digits that mean something.
+struct Short(f64);
+
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.abs() {
+            value if value >= 100.0 => write!(f, "{:.0}", self.0),
+            value if value >= 10.0 => write!(f, "{:.1}", self.0),
+            _ => write!(f, "{:.2}", self.0),
+        }
     }
 }

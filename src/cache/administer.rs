@@ -57,11 +57,12 @@ impl Cache {
                 let shown = view.shown(&Channel::Named(Arc::clone(name)), folder);
                 shown.is_some_and(|shown| shown.row.id == id)
             };
-            let named = self.0.parts.channels.iter().map(|channel| &channel.name).filter(shows);
+            let settings = self.0.settings();
+            let named = settings.channels.iter().map(|channel| &channel.name).filter(shows);
             live.into_iter().chain(named.map(ToString::to_string)).collect()
         };
         Ok(SuiteDetail {
-            facts: self.facts(repository, suite),
+            facts: self.facts(&repository, suite),
             origin: release.origin.clone(),
             codename: release.codename.clone(),
             components: release.components.clone(),
@@ -79,7 +80,8 @@ impl Cache {
     pub fn channels(&self) -> Result<Vec<ChannelFacts>, store::Error> {
         let rollbacks: HashMap<_, _> = self.0.parts.store.rollbacks()?.into_iter().collect();
         let suites = self.every_suite();
-        let facts = self.0.parts.channels.iter().map(|config| {
+        let settings = self.0.settings();
+        let facts = settings.channels.iter().map(|config| {
             let shown = suites.iter().filter_map(|(repository, suite)| {
                 let view = self.0.suites.view(repository.index);
                 let folder = &suite.current.row.suite;
@@ -97,6 +99,7 @@ impl Cache {
                 name: config.name.to_string(),
                 after_seconds: config.after.map(|after| after.as_secs()),
                 rolled_back_at: rollbacks.get(&config.name).copied(),
+                waits_for: self.waits_for(config),
                 suites: shown.collect(),
             }
         });
@@ -118,6 +121,11 @@ impl Cache {
     #[must_use]
     pub fn events(&self, since: u64) -> Vec<Event> {
         self.0.events.since(since)
+    }
+
+    /// Notes what happened to a seed.
+    pub fn tell_of_seed(&self, kind: EventKind, repo: &Arc<str>, seed: &str, text: &str) {
+        self.tell(kind, repo, seed, text);
     }
 
     pub(super) fn tell(&self, kind: EventKind, repo: &Arc<str>, subject: &str, text: &str) {
@@ -142,7 +150,7 @@ impl Cache {
             let folder = known.unwrap_or_else(|_| {
                 if name.contains('/') { name.to_owned() } else { format!("dists/{name}") }
             });
-            vec![(Arc::clone(repository), RepoPath::from_decoded(&folder).map_err(unknown)?)]
+            vec![(repository, RepoPath::from_decoded(&folder).map_err(unknown)?)]
         } else {
             let only = repo.map(|repo| self.repository(repo)).transpose()?.map(|repository| repository.index);
             self.every_suite()
@@ -170,8 +178,8 @@ impl Cache {
         Ok(futures_util::future::join_all(asked).await)
     }
 
-    fn repository(&self, name: &str) -> Result<&Arc<Repository>, Unknown> {
-        self.0.parts.repositories.by_name(name).ok_or_else(|| Unknown::Repository(name.to_owned()))
+    fn repository(&self, name: &str) -> Result<Arc<Repository>, Unknown> {
+        self.0.repositories().by_name(name).cloned().ok_or_else(|| Unknown::Repository(name.to_owned()))
     }
 
     fn facts(&self, repository: &Repository, suite: &Suite) -> SuiteFacts {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, StatusCode};
 
-use super::entry::Entry;
+use super::entry::{Entry, SeedUse};
 use super::failure::Failure;
 use super::flight::{Flight, Head};
 use super::pass_body::PassBody;
@@ -32,6 +32,8 @@ pub enum Answer {
         head: Arc<Head>,
         /// [`Outcome::Miss`] for the request that began it, [`Outcome::Joined`] for others.
         outcome: Outcome,
+        /// What is owed to a seed, for one that lay in the store and is hashed while it is sent.
+        seeded: Option<SeedUse>,
     },
     /// Straight from upstream, past the store.
     Passed(Box<Passed>),

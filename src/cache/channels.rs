@@ -35,6 +35,9 @@ pub enum NotMoved {
         "the channel {0} has nothing to go back to: it has not been moved since it first pointed anywhere"
     )]
     NoPast(String),
+    /// It waits for seeds.
+    #[error("the channel {0} shows only what its seeds have here (ready_before_promote): {1}")]
+    NotReady(String, String),
     /// The catalog.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -47,7 +50,8 @@ impl Cache {
     /// # Errors
     /// [`NotMoved`]; nothing has changed then.
     pub async fn promote(&self, channel: &str, to: Option<i64>) -> Result<Moved, NotMoved> {
-        let name = Arc::clone(&self.channel(channel)?.name);
+        let config = self.channel(channel)?;
+        let name = Arc::clone(&config.name);
         let _moving = self.0.moving.lock().await;
         let mut pins = Vec::new();
         for (repository, suite) in self.every_suite() {
@@ -60,6 +64,7 @@ impl Cache {
         if let (Some(id), true) = (to, pins.is_empty()) {
             return Err(NotMoved::NoGeneration(id));
         }
+        self.check_ready(&config, &pins)?;
         self.point(&name, pins, EventKind::Promoted).await
     }
 
@@ -68,7 +73,7 @@ impl Cache {
     /// # Errors
     /// [`NotMoved`]; nothing has changed then.
     pub async fn roll_back(&self, channel: &str) -> Result<Moved, NotMoved> {
-        let name = Arc::clone(&self.channel(channel)?.name);
+        let name = self.channel(channel)?.name;
         let _moving = self.0.moving.lock().await;
         let back = self.0.parts.store.roll_back(&name).await?;
         if back.is_empty() {
@@ -79,8 +84,8 @@ impl Cache {
 
     /// Promotes what `live` has had long enough. Called at start-up, and every minute from then on.
     pub async fn promote_what_has_soaked(&self) {
-        let soaking = self.0.parts.channels.iter().filter_map(|channel| Some((channel, channel.after?)));
-        for (channel, after) in soaking {
+        let channels = self.0.settings().channels.clone();
+        for (channel, after) in channels.iter().filter_map(|channel| Some((channel, channel.after?))) {
             let after = i64::try_from(after.as_secs()).unwrap_or(i64::MAX / 2);
             if let Err(error) = self.soak(channel, after).await {
                 tracing::warn!(channel = %channel.name, %error, "a channel cannot be promoted");
@@ -98,9 +103,32 @@ impl Cache {
         let mut pins = Vec::new();
         for (repository, suite) in self.every_suite() {
             let view = self.0.suites.view(repository.index);
-            let now = view.pinned(&channel.name, &suite.current.row.suite).map(|pinned| pinned.generation);
-            if let Some(next) = ripest(&suite, ripe, now, rolled_back_at) {
-                pins.push(self.pin(&channel.name, &repository, next));
+            let folder = &suite.current.row.suite;
+            let now = view.pinned(&channel.name, folder).map(|pinned| pinned.generation);
+            let next = if self.is_awaited(channel, &repository, folder) {
+                // Until its seeds have something, it stays with the oldest that there is.
+                kept(&suite).last().filter(|_| now.is_none())
+            } else {
+                ripest(&suite, ripe, now, rolled_back_at)
+            };
+            pins.extend(next.map(|next| self.pin(&channel.name, &repository, next)));
+        }
+        if channel.ready_before_promote {
+            let may = |_: &Suite, next: &Generation, now: Option<i64>| match now {
+                None => true,
+                Some(now) => {
+                    let row = &next.row;
+                    row.id > now
+                        && row.created_at <= ripe
+                        && rolled_back_at.is_none_or(|at| row.created_at > at)
+                }
+            };
+            for repository in self.0.repositories().list() {
+                for next in self.newest_complete(channel, repository, may) {
+                    let pin = self.pin(&channel.name, repository, &next);
+                    pins.retain(|other| other.repo != pin.repo || other.suite != pin.suite);
+                    pins.push(pin);
+                }
             }
         }
         if !pins.is_empty() {
@@ -117,7 +145,7 @@ impl Cache {
     /// Lets requests see what a channel points at now.
     fn show(&self, channel: &Arc<str>, pins: &[Pin], kind: EventKind) -> Moved {
         let mut moved = Moved { channel: channel.to_string(), suites: Vec::new() };
-        for repository in self.0.parts.repositories.list() {
+        for repository in self.0.repositories().list() {
             let ours: Vec<_> = pins.iter().filter(|pin| pin.repo == *repository.name()).collect();
             if ours.is_empty() {
                 continue;
@@ -150,17 +178,18 @@ impl Cache {
     /// The configured channels that point at some generation.
     #[must_use]
     pub fn pinning_channels(&self) -> Vec<String> {
+        let settings = self.0.settings();
         let points = |name: &Arc<str>| {
-            let mut repositories = self.0.parts.repositories.list().iter();
+            let mut repositories = settings.repositories.list().iter();
             repositories.any(|repository| self.0.suites.view(repository.index).is_pinned_by(name))
         };
-        let names = self.0.parts.channels.iter().map(|channel| &channel.name);
+        let names = settings.channels.iter().map(|channel| &channel.name);
         names.filter(|name| points(name)).map(ToString::to_string).collect()
     }
 
-    fn channel(&self, name: &str) -> Result<&ChannelConfig, NotMoved> {
-        let channels = &self.0.parts.channels;
-        channels.iter().find(|channel| *channel.name == *name).ok_or_else(|| {
+    fn channel(&self, name: &str) -> Result<ChannelConfig, NotMoved> {
+        let channels = &self.0.settings().channels;
+        channels.iter().find(|channel| *channel.name == *name).cloned().ok_or_else(|| {
             let names: Vec<&str> = channels.iter().map(|channel| &*channel.name).collect();
             let known = if names.is_empty() {
                 "none is configured: add a [[channel]]".to_owned()
@@ -174,7 +203,7 @@ impl Cache {
     /// Every suite of every repository, as it is now.
     pub(super) fn every_suite(&self) -> Vec<(Arc<Repository>, Suite)> {
         let mut suites = Vec::new();
-        for repository in self.0.parts.repositories.list() {
+        for repository in self.0.repositories().list() {
             let view = self.0.suites.view(repository.index);
             let mut ours: Vec<_> = view.suites().collect();
             ours.sort_by_key(|(folder, _)| Arc::clone(folder));

@@ -14,11 +14,16 @@ pub struct Conditions {
     if_modified_since: Option<i64>,
     if_unmodified_since: Option<i64>,
     range: Option<RangeSpec>,
+    /// Several ranges in one header.
+    ranges: Vec<RangeSpec>,
     if_range: Option<IfRange>,
 }
 
-/// A single `bytes=` range as it was asked for. Several ranges in one header count as none: the whole
-/// is a correct answer to them (RFC 9110 §14.2).
+/// Most ranges of one request that are answered part by part; to more, the whole is a correct answer, too
+/// (RFC 9110 §14.2). zsync asks for 20.
+const MOST_RANGES: usize = 64;
+
+/// A `bytes=` range as it was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RangeSpec {
     From(u64),
@@ -83,6 +88,7 @@ impl Conditions {
                 .typed_get::<IfUnmodifiedSince>()
                 .map(|date| crate::clock::unix(date.into())),
             range: single(headers, &header::RANGE).and_then(parse_range),
+            ranges: single(headers, &header::RANGE).and_then(parse_ranges).unwrap_or_default(),
             if_range: single(headers, &header::IF_RANGE).map(parse_if_range),
         }
     }
@@ -122,6 +128,23 @@ impl Conditions {
         }
     }
 
+    /// The parts that were asked for at once, where [`judge`](Self::judge) says that everything is a right
+    /// answer: in order, and none touching another. Anything else that is asked for is nothing a client needs,
+    /// and cheap to ask for while it is dear to send.
+    #[must_use]
+    pub fn parts(&self, validators: &Validators, size: Option<u64>) -> Option<Vec<ByteRange>> {
+        let size = size.filter(|_| !self.ranges.is_empty() && self.range_applies(validators))?;
+        let mut parts: Vec<ByteRange> = Vec::with_capacity(self.ranges.len());
+        for range in &self.ranges {
+            let Verdict::Partial(part) = resolve(*range, size) else { return None };
+            if parts.last().is_some_and(|before| part.first <= before.last) {
+                return None;
+            }
+            parts.push(part);
+        }
+        Some(parts)
+    }
+
     /// `If-Range` compares exactly: strongly for tags, to the second for dates (RFC 9110 §13.1.5).
     fn range_applies(&self, validators: &Validators) -> bool {
         match &self.if_range {
@@ -153,9 +176,20 @@ fn single<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a s
 
 fn parse_range(text: &str) -> Option<RangeSpec> {
     let set = text.trim().strip_prefix("bytes=")?.trim();
-    if set.contains(',') {
+    if set.contains(',') { None } else { parse_spec(set) }
+}
+
+/// Several ranges, all of which make sense.
+fn parse_ranges(text: &str) -> Option<Vec<RangeSpec>> {
+    let set = text.trim().strip_prefix("bytes=")?;
+    let many = (2..=MOST_RANGES).contains(&set.split(',').take(MOST_RANGES + 1).count());
+    if !many {
         return None;
     }
+    set.split(',').map(|spec| parse_spec(spec.trim())).collect()
+}
+
+fn parse_spec(set: &str) -> Option<RangeSpec> {
     let (first, last) = set.split_once('-')?;
     let number = |text: &str| {
         let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -259,6 +293,33 @@ mod tests {
     #[case(&[("range", "bytes=0-1"), ("if-none-match", "\"v\"")], Verdict::NotModified)]
     fn conditions_are_judged_in_order(#[case] headers: &[(&str, &str)], #[case] verdict: Verdict) {
         assert_eq!(judge(headers, Some(100)), verdict);
+    }
+
+    #[rstest]
+    #[case("bytes=0-1,5-6", Some(vec![(0, 1), (5, 6)]))]
+    #[case("bytes=0-1, 5-6 ,90-1000", Some(vec![(0, 1), (5, 6), (90, 99)]))]
+    #[case("bytes=0-1,-5", Some(vec![(0, 1), (95, 99)]))]
+    #[case("bytes=0-1", None)]
+    #[case("bytes=5-6,0-1", None)]
+    #[case("bytes=0-5,5-6", None)]
+    #[case("bytes=0-5,100-", None)]
+    #[case("bytes=0-5,x", None)]
+    #[case("bytes=0-5,", None)]
+    fn several_ranges_are_parts_when_they_are_in_order(
+        #[case] text: &'static str,
+        #[case] expected: Option<Vec<(u64, u64)>>,
+    ) {
+        let headers = HeaderMap::from_iter([(header::RANGE, HeaderValue::from_static(text))]);
+        let parts = Conditions::of(&headers).parts(&validators(), Some(100));
+        assert_eq!(parts.map(|parts| parts.iter().map(|part| (part.first, part.last)).collect()), expected);
+    }
+
+    #[test]
+    fn too_many_ranges_are_the_whole() {
+        let text: Vec<_> = (0..=MOST_RANGES).map(|n| format!("{}-{}", n * 2, n * 2)).collect();
+        let value = HeaderValue::from_str(&format!("bytes={}", text.join(","))).unwrap();
+        let headers = HeaderMap::from_iter([(header::RANGE, value)]);
+        assert_eq!(Conditions::of(&headers).parts(&validators(), Some(10_000)), None);
     }
 
     #[test]

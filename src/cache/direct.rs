@@ -58,7 +58,7 @@ impl Cache {
         match view.resolve(resource, &Channel::Live, None) {
             Resolution::Known(known) => Some(
                 digest_of(&known.expected)
-                    .map(|digest| (digest, Some(known.expected.size)))
+                    .map(|digest| (digest, known.expected.size()))
                     .ok_or_else(|| Failure::Store("there is no room to check it".into())),
             ),
             _ => resource.class.expected().map(|digest| Ok((digest, None))),
@@ -77,7 +77,7 @@ impl Cache {
             upstream.method = request.method.clone();
             upstream.headers = request.headers.clone();
             upstream.body = (!request.body.is_empty()).then(|| request.body.clone());
-            match self.0.parts.client.send(upstream).await {
+            match self.0.client().send(upstream).await {
                 // No condition was sent, so there is nothing that could not have been modified.
                 Ok(response) if response.status == StatusCode::NOT_MODIFIED => {
                     failure = self.note(resource, index, &response.status_error());
@@ -98,7 +98,8 @@ impl Cache {
                 }
                 Ok(Response { status, headers, body, .. }) => {
                     mirrors.succeeded(index);
-                    let body = PassBody::unchecked(body);
+                    let repo = Arc::clone(resource.repository.name());
+                    let body = PassBody::unchecked(body, self.0.parts.metrics.clone(), repo);
                     return Answer::Passed(Box::new(Passed { status, headers, body, reason }));
                 }
                 Err(error) => {

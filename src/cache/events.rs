@@ -38,6 +38,12 @@ pub enum EventKind {
     Rescued,
     /// A repository or channel was taken out of the configuration, or what was kept of it has been let go.
     NotConfigured,
+    /// A seed has begun to fetch what is missing.
+    SeedStarted,
+    /// Everything that a seed wants is here.
+    Seeded,
+    /// A seed has ended with something missing.
+    SeedIncomplete,
 }
 
 impl EventKind {
@@ -55,11 +61,22 @@ impl EventKind {
             Self::RolledBack => "rolled-back",
             Self::Rescued => "rescued",
             Self::NotConfigured => "not-configured",
+            Self::SeedStarted => "seed-started",
+            Self::Seeded => "seeded",
+            Self::SeedIncomplete => "seed-incomplete",
         }
     }
 
     const fn is_good(self) -> bool {
-        matches!(self, Self::Adopted | Self::Promoted | Self::RolledBack | Self::Rescued)
+        matches!(
+            self,
+            Self::Adopted
+                | Self::Promoted
+                | Self::RolledBack
+                | Self::Rescued
+                | Self::SeedStarted
+                | Self::Seeded
+        )
     }
 }
 

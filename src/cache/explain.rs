@@ -8,7 +8,7 @@ use super::lookup::{Cache, key_of};
 use super::policy::Decision;
 use super::serve::flight_key;
 use crate::repo::apt::checksum::Checksum;
-use crate::repo::{PathClass, Resource, Unlisted};
+use crate::repo::{Kind, PathClass, Resource, Unlisted, document};
 use crate::repo_path::RepoPath;
 use crate::store::{self, EntryKey, EntryMeta};
 use crate::suite::{Channel, Generation, Known, Resolution, View};
@@ -116,7 +116,8 @@ impl Cache {
                 if config.unlisted == Unlisted::Keep && resource.class != PathClass::Release {
                     self.explain_open(resource, &mut explanation)?;
                 } else {
-                    explanation.decide("pass", "no index lists it: it is passed on and not kept");
+                    explanation
+                        .decide("pass", "no index or checksum list has it: it is passed on and not kept");
                 }
             }
         }
@@ -161,7 +162,8 @@ impl Cache {
         explanation: &mut Explanation,
     ) -> Result<(), store::Error> {
         "release-file".clone_into(&mut explanation.known);
-        let folder = resource.path.parent();
+        let Some((folder, form)) = resource.head() else { return Ok(()) };
+        let folder = folder.as_str();
         let (Some(suite), Some(shown)) = (view.suite(folder), view.shown(channel, folder)) else {
             return Ok(());
         };
@@ -170,8 +172,7 @@ impl Cache {
         explanation.upstream = Some(shown.row.upstream.clone());
         explanation.fetched_at = Some(shown.row.created_at);
         explanation.age_seconds = u64::try_from(now - suite.check.checked_at).ok();
-        let form = crate::suite::Form::of(resource.path.file_name());
-        let Some(digest) = form.and_then(|form| shown.object(form)) else {
+        let Some(digest) = shown.object(form) else {
             explanation.decide(
                 "fetch",
                 "upstream is asked for this form of the release file, which must say the same",
@@ -215,7 +216,7 @@ impl Cache {
         explanation: &mut Explanation,
     ) -> Result<(), store::Error> {
         "listed".clone_into(&mut explanation.known);
-        explanation.expected_size = Some(known.expected.size);
+        explanation.expected_size = known.expected.size();
         explanation.expected_hash = Some(match known.expected.checksum {
             Checksum::Sha256(digest) => format!("sha256:{digest}"),
             Checksum::Sha512(half) => format!("sha512:{}…", crate::digest::Digest::from_bytes(half)),
@@ -277,6 +278,19 @@ fn explain_lister(
             explanation.vouched(generation);
             explanation.listed_by = Some(folder.child("Release").as_str().to_owned());
         }
+        return;
+    }
+    if resource.repository.config.kind == Kind::Files {
+        let lists = document::lists_for(&resource.repository.config, &resource.path);
+        let lists_it = |list: &&RepoPath| view.listed_in(list, &resource.path, channel).is_some();
+        let Some(list) = lists.iter().find(lists_it) else {
+            explanation.listed_by = Some("the configuration".to_owned());
+            return;
+        };
+        if let Some(shown) = view.shown(channel, list.as_str()) {
+            explanation.vouched(shown);
+        }
+        explanation.listed_by = Some(list.as_str().to_owned());
         return;
     }
     let Some(finding) = view.listed(&resource.path, channel) else { return };

@@ -60,6 +60,9 @@ pub enum Failure {
     /// The server is ending.
     #[error("the server is shutting down")]
     Stopping,
+    /// A seed gave it up for now.
+    #[error("the seed for which it was fetched was stopped, or its hours are over")]
+    Halted,
     /// The store could not be read or written.
     #[error("the store failed: {0}")]
     Store(Arc<str>),

@@ -6,7 +6,7 @@
 //! round helps does it end with the kept copy, or with the failure. What an index lists and some upstream
 //! has no more is sought elsewhere, too: see [`rescue`].
 //!
-//! Dropping the future (a shutdown) keeps the partial file, which a later flight resumes.
+//! Dropping the future (a shutdown, a seed whose hours end) keeps the partial file, which a later flight resumes.
 
 mod attempt;
 mod commit;
@@ -80,6 +80,11 @@ impl Fill {
                 } else {
                     End::Failed(Failure::Stopping)
                 },
+                () = flight.halted() => if flight.is_complete() {
+                    flying.await
+                } else {
+                    End::Failed(Failure::Halted)
+                },
             }
         };
         let again = matches!(end, End::Failed(Failure::Damaged { .. })) && self.another_may_have_it();
@@ -136,7 +141,7 @@ impl Fill {
     /// Goes round the upstreams until the flight is over or hope is lost.
     async fn rounds(&self, transfer: &mut Option<Transfer>) -> Result<End, Failure> {
         let mirrors = &self.cache.0.mirrors[self.resource.repository.index];
-        let mut backoff = Backoff::new(self.cache.0.parts.retries);
+        let mut backoff = Backoff::new(self.cache.0.settings().retries);
         // Whether the file has been sought beyond the upstreams.
         let mut sought = false;
         let mut reached = transfer.as_ref().map_or(0, Transfer::written);
@@ -161,7 +166,7 @@ impl Fill {
                 }
                 let written = transfer.as_ref().map_or(0, Transfer::written);
                 if written >= reached.saturating_add(PROGRESS) {
-                    backoff.reset(self.cache.0.parts.retries);
+                    backoff.reset(self.cache.0.settings().retries);
                     reached = written;
                 }
             }

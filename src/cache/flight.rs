@@ -54,6 +54,8 @@ struct State {
     available: u64,
     /// Every byte is available; only the commit is outstanding.
     complete: bool,
+    /// A seed wants no more of it for now. Nobody else did.
+    halted: bool,
     end: Option<End>,
 }
 
@@ -142,10 +144,29 @@ impl Flight {
         });
     }
 
+    /// Has the transfer leave what has come to a later one. Only while nobody but a seed is in it, which who
+    /// calls this makes sure of: whoever joins from then on waits for the end, and begins anew.
+    pub(super) fn halt(&self) {
+        self.state.send_modify(|state| state.halted = true);
+    }
+
+    /// Resolves when the flight is to be given up.
+    pub(super) async fn halted(&self) {
+        let mut watcher = self.state.subscribe();
+        // The sender lives in `self`, so the channel cannot be closed here.
+        let _ = watcher.wait_for(|state| state.halted).await;
+    }
+
+    /// Bytes that are here and may be read.
+    pub(super) fn received(&self) -> u64 {
+        self.state.borrow().available
+    }
+
     /// Waits for the head or the end, up to `patience`. Dropping the future is harmless.
     pub(super) async fn landing(&self, patience: Duration) -> Landing {
         let mut watcher = self.state.subscribe();
-        let settled = watcher.wait_for(|state| state.head.is_some() || state.end.is_some());
+        let settled =
+            watcher.wait_for(|state| (state.head.is_some() && !state.halted) || state.end.is_some());
         match tokio::time::timeout(patience, settled).await {
             // The sender lives in `self`, so the channel cannot be closed here.
             Err(_) | Ok(Err(_)) => Landing::Impatient,

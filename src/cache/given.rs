@@ -25,8 +25,11 @@ impl Cache {
             return None;
         }
         let view = self.0.suites.view(resource.repository.index);
-        let (folder, ..) = view.suite_of(&resource.path)?;
-        let key = EntryKey { repo: Arc::clone(resource.repository.name()), path: Arc::clone(folder) };
+        let folder = match resource.head() {
+            Some((document, _)) if view.suite(document.as_str()).is_some() => document.shared(),
+            _ => Arc::clone(view.suite_of(&resource.path)?.0),
+        };
+        let key = EntryKey { repo: Arc::clone(resource.repository.name()), path: folder };
         let (since, generation) = self.0.given.get(&(client, key))?;
         self.is_recent(since, GIVEN_FOR).then_some(generation)
     }
@@ -34,7 +37,8 @@ impl Cache {
     /// Remembers which generation a client was given.
     pub(super) fn note_given(&self, resource: &Resource, client: IpAddr, digest: Digest) {
         let view = self.0.suites.view(resource.repository.index);
-        let Some(suite) = view.suite(resource.path.parent()) else { return };
+        let Some((folder, _)) = resource.head() else { return };
+        let Some(suite) = view.suite(folder.as_str()) else { return };
         let Some(generation) = suite.with_object(&digest) else { return };
         let suite = Arc::clone(&generation.row.suite);
         let key = EntryKey { repo: Arc::clone(resource.repository.name()), path: suite };

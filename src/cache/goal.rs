@@ -43,7 +43,7 @@ impl Goal {
     pub(super) fn known(known: &Known) -> Self {
         Self {
             checksum: Some(known.expected.checksum),
-            size: Some(known.expected.size),
+            size: known.expected.size(),
             places: known.places.clone(),
             known: Some(known.clone()),
             unlisted: false,
@@ -68,7 +68,7 @@ impl Goal {
 
 /// Whether an entry is what an index lists.
 pub(super) fn is_expected(expected: &Expected, meta: &EntryMeta) -> bool {
-    expected.size == meta.size && is_checksum_of(&expected.checksum, meta)
+    expected.size().is_none_or(|size| size == meta.size) && is_checksum_of(&expected.checksum, meta)
 }
 
 fn is_checksum_of(checksum: &Checksum, meta: &EntryMeta) -> bool {
@@ -81,7 +81,7 @@ fn is_checksum_of(checksum: &Checksum, meta: &EntryMeta) -> bool {
 /// The note of bytes that nothing vouches for although something should.
 pub(super) const UNVERIFIED: &str = "unverified";
 
-fn mark(half: &[u8; 32]) -> String {
+pub(super) fn mark(half: &[u8; 32]) -> String {
     format!("sha512:{}", crate::digest::Digest::from_bytes(*half))
 }
 

@@ -20,7 +20,7 @@ impl Keeper for ListedFiles {
         let mut answers = vec![None; candidates.len()];
         let Some(inner) = self.0.upgrade() else { return answers };
         let sought = Sought::new(candidates);
-        for repository in inner.parts.repositories.list() {
+        for repository in inner.repositories().list() {
             let view = inner.suites.view(repository.index);
             for (generation, table) in view.tables_of(generations) {
                 for expected in table.iter() {

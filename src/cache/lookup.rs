@@ -5,8 +5,10 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::{ArcSwap, Guard};
 use quick_cache::sync::Cache as Memory;
 
+use super::demand;
 use super::entry::Entry;
 use super::events::Events;
 use super::failure::Failure;
@@ -15,6 +17,7 @@ use super::flight::{End, Flight, FlightStatus};
 use super::goal::{Goal, Liars};
 use super::keep::ListedFiles;
 use super::policy::{self, Decision};
+use super::ready::Ready;
 use super::recheck::Rechecks;
 use super::refresh::{Building, Refreshes};
 use super::scrub::Scrubs;
@@ -23,7 +26,8 @@ use crate::clock::Clock;
 use crate::digest::Digest;
 use crate::outcome::Class;
 use crate::repo::apt::signature::Keyring;
-use crate::repo::{PathClass, Repositories, Resource};
+use crate::repo::{PathClass, Repositories, Repository, Resource};
+use crate::slots::Slots;
 use crate::store::{self, EntryKey, Store};
 use crate::suite::{ChannelConfig, Suites};
 use crate::tasks::Tasks;
@@ -32,6 +36,10 @@ use crate::upstream::{Client, Mirrors};
 
 /// Entries held open at most. Each costs a file descriptor and well under 2 KiB.
 const OPEN_ENTRIES: usize = 4096;
+
+/// Repositories at most from the start to the end of the program: one that is configured otherwise counts anew.
+/// Each costs what its keyring takes, some 100 kB.
+pub const MAX_REPOSITORIES: usize = 1024;
 
 /// Flights at most; each waits for one of the far fewer upstream connections.
 const MAX_FLIGHTS: usize = 4096;
@@ -49,27 +57,36 @@ const DIRECT_FOR: Duration = Duration::from_mins(1);
 /// How long it is remembered which upstream sent wrong bytes for something.
 const LIES_FOR: Duration = Duration::from_mins(10);
 
-/// What a cache is made from.
+/// What a cache works with from its beginning to its end.
 #[derive(Debug)]
 pub struct Parts {
     /// Where bytes are kept.
     pub store: Store,
-    /// How upstreams are asked.
-    pub client: Client,
-    /// What is configured.
-    pub repositories: Arc<Repositories>,
-    /// The channels beside `live`.
-    pub channels: Vec<ChannelConfig>,
     /// What counts.
     pub metrics: Metrics,
     /// What time it is.
     pub clock: Clock,
     /// Who owns the flights.
     pub tasks: Tasks,
+}
+
+/// What is configured, which may change while the cache works. What runs already goes on as it began.
+#[derive(Debug)]
+pub struct Settings {
+    /// How upstreams are asked.
+    pub client: Client,
+    /// The repositories.
+    pub repositories: Arc<Repositories>,
+    /// The channels beside `live`.
+    pub channels: Vec<ChannelConfig>,
+    /// The names of the seeds: what those hold that are not configured any more is let go.
+    pub seeds: Vec<Arc<str>>,
     /// Further tries after a first one failed.
     pub retries: u32,
     /// How long a client waits for the first sign of upstream while a kept copy is at hand.
     pub patience: Duration,
+    /// How what desktops ask for is remembered.
+    pub demand: demand::Config,
 }
 
 /// The cache; clones are the same one.
@@ -79,8 +96,9 @@ pub struct Cache(pub(super) Arc<Inner>);
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) parts: Parts,
-    /// By position of the repository in the configuration.
-    pub(super) mirrors: Vec<Mirrors>,
+    settings: ArcSwap<Settings>,
+    /// By the repository's number.
+    pub(super) mirrors: Slots<Mirrors>,
     pub(super) open: Memory<EntryKey, Arc<Entry>>,
     flights: Mutex<HashMap<EntryKey, Arc<Flight>>>,
     /// Since when, in seconds since 1970, as in the two that follow.
@@ -92,8 +110,8 @@ pub(super) struct Inner {
     changed: Memory<EntryKey, i64>,
     /// The verified suites.
     pub(super) suites: Suites,
-    /// By position of the repository in the configuration.
-    pub(super) keyrings: Vec<Arc<Keyring>>,
+    /// By the repository's number.
+    pub(super) keyrings: Slots<ArcSwap<Keyring>>,
     pub(super) refreshes: Refreshes,
     /// When a client was given which generation, by its address, the repository and the suite's folder.
     pub(super) given: Memory<(IpAddr, EntryKey), (i64, i64)>,
@@ -105,32 +123,55 @@ pub(super) struct Inner {
     pub(super) rechecks: Rechecks,
     pub(super) scrubs: Scrubs,
     pub(super) events: Events,
+    /// Who tells what seeds have here.
+    pub(super) ready: Ready,
+    /// What was asked for and is not written yet.
+    pub(super) demand: demand::Notes,
     /// Held while a channel is moved, from the catalog's change to that of what requests see.
     pub(super) moving: tokio::sync::Mutex<()>,
+}
+
+impl Inner {
+    /// What is configured now.
+    pub(super) fn settings(&self) -> Guard<Arc<Settings>> {
+        self.settings.load()
+    }
+
+    /// How upstreams are asked now.
+    pub(super) fn client(&self) -> Client {
+        self.settings.load().client.clone()
+    }
+
+    /// The repositories that are configured now.
+    pub(super) fn repositories(&self) -> Arc<Repositories> {
+        Arc::clone(&self.settings.load().repositories)
+    }
+
+    /// Gives a repository what belongs to its number; its suites are those of the one that it `replaces`.
+    fn add(&self, repository: &Repository, keyring: Arc<Keyring>, replaces: Option<usize>) {
+        let index = repository.index;
+        self.mirrors.fill(index, Mirrors::new(repository.config.upstreams.clone()));
+        self.keyrings.fill(index, ArcSwap::new(keyring));
+        self.suites.add(index, replaces);
+    }
 }
 
 impl Cache {
     /// Puts the cache together and hooks it to the store's evictions.
     #[must_use]
-    pub fn new(parts: Parts, keyrings: Vec<Arc<Keyring>>) -> Self {
-        let suites = Suites::new(parts.repositories.list().len());
-        let mirrors = parts
-            .repositories
-            .list()
-            .iter()
-            .map(|repository| Mirrors::new(repository.config.upstreams.clone()))
-            .collect();
+    pub fn new(parts: Parts, settings: Settings, keyrings: Vec<(Arc<Repository>, Arc<Keyring>)>) -> Self {
         let cache = Self(Arc::new(Inner {
             parts,
-            mirrors,
+            settings: ArcSwap::from_pointee(settings),
+            mirrors: Slots::new(MAX_REPOSITORIES),
             open: Memory::new(OPEN_ENTRIES),
             flights: Mutex::default(),
             missing: Memory::new(REMEMBERED),
             direct: Memory::new(REMEMBERED),
             changed: Memory::new(REMEMBERED),
             liars: Memory::new(REMEMBERED),
-            suites,
-            keyrings,
+            suites: Suites::new(MAX_REPOSITORIES),
+            keyrings: Slots::new(MAX_REPOSITORIES),
             refreshes: Refreshes::default(),
             given: Memory::new(REMEMBERED),
             unrefreshed: Memory::new(REMEMBERED),
@@ -139,8 +180,13 @@ impl Cache {
             rechecks: Rechecks::default(),
             scrubs: Scrubs::default(),
             events: Events::default(),
+            ready: Ready::default(),
+            demand: demand::Notes::default(),
             moving: tokio::sync::Mutex::default(),
         }));
+        for (repository, keyring) in keyrings {
+            cache.0.add(&repository, keyring, None);
+        }
         let hooked = Arc::downgrade(&cache.0);
         cache.0.parts.store.on_evict(Box::new(move |keys| {
             if let Some(inner) = hooked.upgrade() {
@@ -153,7 +199,51 @@ impl Cache {
         cache
     }
 
-    /// The upstreams of the repository at this position in the configuration.
+    /// The repositories that are configured now.
+    #[must_use]
+    pub fn repositories(&self) -> Arc<Repositories> {
+        self.0.repositories()
+    }
+
+    /// Goes by other settings from now on, with the keyrings of all their repositories. The suites of a
+    /// repository are those that its name has had, or else what the store knows of them. What runs goes on as it
+    /// began. Blocking.
+    ///
+    /// # Errors
+    /// The catalog cannot be read. Nothing has changed then.
+    pub fn follow(
+        &self,
+        settings: Settings,
+        keyrings: Vec<(Arc<Repository>, Arc<Keyring>)>,
+    ) -> Result<(), store::Error> {
+        let before = self.0.repositories();
+        let replaced = |repository: &Repository| before.by_name(repository.name()).map(|before| before.index);
+        let unknown = keyrings.iter().filter(|(repository, _)| replaced(repository).is_none());
+        let unknown: Vec<_> = unknown.map(|(repository, _)| Arc::clone(repository)).collect();
+        let restored = self.restored(&unknown)?;
+        for (repository, keyring) in keyrings {
+            match self.0.keyrings.get(repository.index) {
+                Some(known) => known.store(keyring),
+                None => self.0.add(&repository, keyring, replaced(&repository)),
+            }
+        }
+        self.show_restored(restored);
+        self.0.settings.store(Arc::new(settings));
+        // What is remembered of the upstreams as they were.
+        self.0.missing.clear();
+        self.0.direct.clear();
+        self.0.liars.clear();
+        self.0.unrefreshed.clear();
+        Ok(())
+    }
+
+    /// How upstreams are asked now.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.0.client()
+    }
+
+    /// The upstreams of the repository with this number.
     #[must_use]
     pub fn mirrors(&self, repository: usize) -> &Mirrors {
         &self.0.mirrors[repository]
@@ -237,6 +327,20 @@ impl Cache {
         };
         // Whoever asks next joins it, or is told why there is none.
         let _ = self.join_or_start(resource, key, goal, None, Class::Client);
+    }
+
+    /// Gives up a flight that nobody but a seed is in; what has come of it stays for the next.
+    pub(super) fn halt(&self, key: &EntryKey) {
+        // Whoever joins makes it more urgent under the same lock.
+        let flights = self.lock_flights();
+        if let Some(flight) = flights.get(key).filter(|flight| flight.urgency.class() == Class::Seed) {
+            flight.halt();
+        }
+    }
+
+    /// Bytes of a running flight that are here.
+    pub(super) fn received(&self, key: &EntryKey) -> Option<u64> {
+        self.lock_flights().get(key).map(|flight| flight.received())
     }
 
     pub(super) fn is_flying(&self, key: &EntryKey) -> bool {

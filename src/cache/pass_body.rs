@@ -5,11 +5,15 @@
 //! wrong. Pieces are hashed where they arrive; at the 64 KiB or so that a connection gives at a time that
 //! takes some tens of microseconds.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 
 use crate::digest::{Digest, Hasher};
+use crate::outcome::Class;
 use crate::repo::apt::checksum::Checksum;
 use crate::repo::apt::table::Expected;
+use crate::telemetry::Metrics;
 use crate::upstream::{self, UpstreamError};
 
 /// The part that is held back, in bytes. It is also what a body costs in memory beside its piece.
@@ -19,6 +23,7 @@ const HELD_BACK: usize = 32 * 1024;
 #[derive(Debug)]
 pub struct PassBody {
     body: upstream::Body,
+    counted: Box<Counted>,
     check: Option<Box<Check>>,
 }
 
@@ -34,17 +39,33 @@ struct Check {
     ended: bool,
 }
 
+/// Where what comes is counted.
+#[derive(Debug)]
+struct Counted {
+    metrics: Metrics,
+    repo: Arc<str>,
+}
+
+impl Counted {
+    async fn next(&self, body: &mut upstream::Body) -> Result<Option<Bytes>, UpstreamError> {
+        let piece = body.chunk().await?;
+        let bytes = piece.as_ref().map_or(0, |piece| piece.len() as u64);
+        self.metrics.upstream_bytes(&self.repo, Class::Client, bytes);
+        Ok(piece)
+    }
+}
+
 impl PassBody {
-    /// Whatever upstream sends.
-    pub(super) const fn unchecked(body: upstream::Body) -> Self {
-        Self { body, check: None }
+    /// Whatever upstream sends, counted as what came for clients of a repository.
+    pub(super) fn unchecked(body: upstream::Body, metrics: Metrics, repo: Arc<str>) -> Self {
+        Self { body, counted: Box::new(Counted { metrics, repo }), check: None }
     }
 
     /// The same body, held to be exactly the bytes with this digest, of which `begun` have been hashed.
     pub(super) fn checked_from(self, digest: Digest, size: Option<u64>, begun: (Hasher, u64)) -> Self {
         let (hasher, seen) = begun;
         let check = Check { digest, size, seen, hasher, held: BytesMut::new(), ended: false };
-        Self { body: self.body, check: Some(Box::new(check)) }
+        Self { check: Some(Box::new(check)), ..self }
     }
 
     /// Bytes that upstream announced for the body, if it did.
@@ -59,9 +80,9 @@ impl PassBody {
     /// As [`upstream::Body::chunk`], and [`UpstreamError::Damaged`] instead of the last bytes of a body that is
     /// not what it should be.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
-        let Some(check) = &mut self.check else { return self.body.chunk().await };
+        let Some(check) = &mut self.check else { return self.counted.next(&mut self.body).await };
         while !check.ended {
-            let Some(piece) = self.body.chunk().await? else {
+            let Some(piece) = self.counted.next(&mut self.body).await? else {
                 check.ended = true;
                 let whole = check.size.is_none_or(|size| size == check.seen);
                 if !whole || check.hasher.clone().finish() != check.digest {

@@ -19,7 +19,7 @@ use super::flight::{End, Flight, Head};
 use super::lookup::Cache;
 use super::validators::Validators;
 use crate::digest::{Digest, Hasher};
-use crate::outcome::Class;
+use crate::outcome::{Class, Outcome};
 use crate::repo::Resource;
 use crate::store::EntryKey;
 
@@ -44,10 +44,10 @@ pub(super) struct Rechecks {
 }
 
 impl Cache {
-    /// Whether this copy may be served without hashing it.
-    pub(super) fn is_trusted(&self, entry: &Entry) -> bool {
+    /// Whether this copy may be served at `now` (seconds since 1970) without hashing it.
+    pub(super) fn is_trusted(&self, entry: &Entry, now: i64) -> bool {
         let longest = self.0.parts.store.recheck().as_secs();
-        let age = |at: i64| u64::try_from(self.0.parts.clock.unix().saturating_sub(at)).unwrap_or(0);
+        let age = |at: i64| u64::try_from(now.saturating_sub(at)).unwrap_or(0);
         if entry.verified_at().is_some_and(|at| age(at) < longest) {
             return true;
         }
@@ -65,7 +65,7 @@ impl Cache {
     /// when the bytes were damaged: then they are gone, and the request can be served anew.
     pub(super) async fn recheck(&self, resource: &Resource, answer: Answer) -> Option<Answer> {
         let Answer::Stored { entry, outcome, .. } = &answer else { return Some(answer) };
-        if self.is_trusted(entry) {
+        if self.is_trusted(entry, self.0.parts.clock.unix()) {
             return Some(answer);
         }
         let head = Head {
@@ -77,7 +77,8 @@ impl Cache {
         let head = Arc::new(head);
         let flight = self.start_recheck(resource, entry, &head);
         if entry.meta.size > AT_ONCE {
-            return Some(Answer::Flying { flight, head, outcome: *outcome });
+            let seeded = self.seed_use(entry).filter(|_| *outcome == Outcome::Hit);
+            return Some(Answer::Flying { flight, head, outcome: *outcome, seeded });
         }
         match flight.ended().await {
             End::Failed(Failure::Damaged { .. }) => None,

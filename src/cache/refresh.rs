@@ -10,6 +10,7 @@
 //! There is one refresh of a suite at a time. Like a flight it belongs to no client.
 
 mod build;
+mod carried;
 mod fetch;
 mod form;
 mod judge;
@@ -29,8 +30,9 @@ use crate::repo::Repository;
 use crate::repo_path::RepoPath;
 use crate::store::EntryKey;
 
+pub use carried::{Carried, Vouched};
 pub use fetch::load_keyrings;
-pub(super) use learn::{Building, archive_roots};
+pub(super) use learn::{Building, archive_roots, build_table};
 
 /// Pause between attempts at a suite whose newest state could not be completed.
 const RETRY: Duration = Duration::from_mins(1);
@@ -138,7 +140,7 @@ impl Cache {
                 () = tasks.stopping() => return,
                 () = self.0.parts.clock.sleep(RETRY) => {}
             }
-            for repository in self.0.parts.repositories.list() {
+            for repository in self.0.repositories().list() {
                 let pending: Vec<_> = self
                     .0
                     .suites

@@ -318,10 +318,10 @@ impl Cache {
         if name.path.starts_with("sha256:") || name.path.starts_with("sha512:") {
             return None;
         }
-        let repository = self.0.parts.repositories.by_name(&name.repo)?;
+        let repository = Arc::clone(self.0.repositories().by_name(&name.repo)?);
         let as_kept = |path: &str, query: Option<&str>| {
             let path = RepoPath::from_decoded(path).ok()?;
-            let resource = Resource::new(Arc::clone(repository), path, query);
+            let resource = Resource::new(Arc::clone(&repository), path, query);
             (resource.key_path() == name.path).then_some(resource)
         };
         let split = || name.path.split_once('?').and_then(|(path, query)| as_kept(path, Some(query)));
@@ -376,15 +376,22 @@ impl Drop for Running {
 }
 
 /// Keeps to a rate. Time that was not used is not made up for.
-struct Pace {
+#[derive(Debug)]
+pub struct Pace {
     /// Bytes per second.
     rate: u64,
     due: Instant,
 }
 
 impl Pace {
+    /// So many bytes a second, from now on.
+    #[must_use]
+    pub fn new(rate: u64) -> Self {
+        Self { rate, due: Instant::now() }
+    }
+
     /// When so many bytes more are paid for.
-    fn spend(&mut self, bytes: u64) -> Instant {
+    pub(super) fn spend(&mut self, bytes: u64) -> Instant {
         let nanoseconds = u128::from(bytes) * 1_000_000_000 / u128::from(self.rate.max(1));
         let cost = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
         let from = self.due.max(Instant::now());

@@ -20,19 +20,35 @@ use super::refresh::Refreshed;
 use crate::digest::Digest;
 use crate::outcome::{Class, Outcome};
 use crate::repo::apt::checksum::Checksum;
-use crate::repo::{PathClass, Repository, Resource, Unlisted};
+use crate::repo::document::Form;
+use crate::repo::{Kind, PathClass, Repository, Resource, Unlisted};
 use crate::repo_path::RepoPath;
 use crate::store::{EntryKey, EntryMeta};
-use crate::suite::{Channel, Form, Known, Resolution, Suite};
+use crate::suite::{Channel, Known, Resolution, Suite};
 
 /// How long a client waits for the first sign of upstream while no copy is at hand. apt gives up on 30 s of silence and would ask again without
 /// having been told why; a 503 with a body before that makes it retry and shows the reason.
-const PATIENCE: Duration = Duration::from_secs(25);
+pub(super) const PATIENCE: Duration = Duration::from_secs(25);
 
 impl Cache {
     /// Answers a request of `client` for `resource` as `channel` shows it. With `head_only` a
     /// body that is neither here nor on its way is not fetched just to describe it.
     pub async fn serve(
+        &self,
+        resource: &Resource,
+        channel: &Channel,
+        client: IpAddr,
+        head_only: bool,
+    ) -> Answer {
+        match self.at_once(resource, channel, (!head_only).then_some(client)) {
+            Some(answer) => answer,
+            // By itself: a connection whose every request is a hit needs no room for all that may have to be
+            // waited for otherwise.
+            None => Box::pin(self.serve_slowly(resource, channel, client, head_only)).await,
+        }
+    }
+
+    async fn serve_slowly(
         &self,
         resource: &Resource,
         channel: &Channel,
@@ -54,6 +70,27 @@ impl Cache {
         Answer::Failed(Failure::Damaged { upstream: "the disk of this server".into() })
     }
 
+    /// The answer to a request for something that was asked for before, if nothing has changed since: the
+    /// copy is held open and was hashed lately, and the same indices list it under this name.
+    fn at_once(&self, resource: &Resource, channel: &Channel, client: Option<IpAddr>) -> Option<Answer> {
+        if *channel != Channel::Live || resource.class != PathClass::Immutable {
+            return None;
+        }
+        let entry = self.newest(&key_of(resource))?;
+        let stamp = self.0.suites.view(resource.repository.index).stamp();
+        let now = self.0.parts.clock.unix();
+        if !entry.is_listed_in(stamp) || !self.is_trusted(&entry, now) {
+            return None;
+        }
+        if entry.note_use(now) {
+            self.0.parts.store.touch(&entry.meta.digest);
+        }
+        if let Some(client) = client {
+            self.note_package(resource, client, Some(&entry));
+        }
+        Some(Answer::Stored { entry, outcome: Outcome::Hit, freshness: Freshness::Fresh, checked_at: None })
+    }
+
     async fn answer(
         &self,
         resource: &Resource,
@@ -61,13 +98,26 @@ impl Cache {
         client: IpAddr,
         head_only: bool,
     ) -> Answer {
+        // Taken before what is listed is looked up: a change in between makes the note useless, never wrong.
+        let stamp = self.0.suites.view(resource.repository.index).stamp();
         match self.resolve(resource, channel, client).await {
             Ok(Resolved::Open) => self.serve_open(resource, Goal::open(resource), head_only).await,
             Ok(Resolved::Head { digest, freshness, outcome }) => {
                 self.note_given(resource, client, digest);
                 self.serve_head(resource, channel, digest, freshness, outcome).await
             }
-            Ok(Resolved::Known(known)) => self.serve_known(resource, channel, &known, head_only).await,
+            Ok(Resolved::Known(known)) => {
+                let client = (!head_only).then_some(client);
+                let answer = self.serve_known(resource, channel, &known, client).await;
+                // What an index is good for depends on who asks; a package is the same for everybody.
+                if let Answer::Stored { entry, outcome: Outcome::Hit, .. } = &answer
+                    && *channel == Channel::Live
+                    && known.index.is_none()
+                {
+                    entry.note_listed(stamp);
+                }
+                answer
+            }
             Ok(Resolved::Unlisted) if keeps_unlisted(resource) => {
                 self.serve_open(resource, Goal::unlisted(resource), head_only).await
             }
@@ -116,6 +166,9 @@ impl Cache {
         client: IpAddr,
     ) -> Result<Resolved, Failure> {
         let repository = &resource.repository;
+        if repository.config.kind == Kind::Files && resource.class == PathClass::Other {
+            return self.resolve_file(resource, channel).await;
+        }
         let given = self.given(resource, client);
         let look = || self.0.suites.view(repository.index).resolve(resource, channel, given);
         let mut resolution = look();
@@ -146,9 +199,8 @@ impl Cache {
             Resolution::Unlisted | Resolution::UnknownSuite(_) => Ok(Resolved::Unlisted),
             Resolution::OtherForm => self.other_form(resource, channel, given).await,
             Resolution::Head { digest } => {
-                let folder =
-                    RepoPath::from_decoded(resource.path.parent()).map_err(|_| no_such_file(repository))?;
-                if Form::of(resource.path.file_name()) == Some(Form::Signature) {
+                let (folder, form) = resource.head().ok_or_else(|| no_such_file(repository))?;
+                if form == Form::Signature {
                     // It belongs to the text that was given a moment ago.
                     return Ok(Resolved::Head { digest, freshness: Freshness::Fresh, outcome: Outcome::Hit });
                 }
@@ -191,7 +243,7 @@ impl Cache {
         if self.mirrors(repository.index).all_resting(Instant::now()) {
             return (Freshness::Unchecked("every upstream failed a moment ago".into()), Outcome::Stale);
         }
-        match self.refresh(repository, folder, self.0.parts.patience).await {
+        match self.refresh(repository, folder, self.0.settings().patience).await {
             Refreshed::Done => (Freshness::Checked, Outcome::Revalidated),
             Refreshed::Failed(why) => (Freshness::Unchecked(why.to_string().into()), Outcome::Stale),
             Refreshed::Impatient => {
@@ -218,13 +270,15 @@ impl Cache {
             (generation, suite.check.checked_at)
         };
         let view = self.0.suites.view(resource.repository.index).clone();
-        let (date, checked_at) = view.suite(resource.path.parent()).map(about).unwrap_or_default();
+        let folder = resource.head().map(|(folder, _)| folder);
+        let suite = folder.as_ref().and_then(|folder| view.suite(folder.as_str()));
+        let (date, checked_at) = suite.map(about).unwrap_or_default();
         let mut found = self.object_entry(resource, channel, digest, date).await;
         if matches!(found, Ok(None))
-            && let Ok(folder) = RepoPath::from_decoded(resource.path.parent())
+            && let Some(folder) = &folder
         {
             // The disk has lost it. A refresh fetches again what upstream still has.
-            self.refresh(&resource.repository, &folder, PATIENCE).await;
+            self.refresh(&resource.repository, folder, PATIENCE).await;
             found = self.object_entry(resource, channel, digest, date).await;
         }
         match found {
@@ -244,16 +298,25 @@ impl Cache {
         resource: &Resource,
         channel: &Channel,
         known: &Known,
-        head_only: bool,
+        // Who asks for the body; nobody where only the head is wanted.
+        client: Option<IpAddr>,
     ) -> Answer {
+        let head_only = client.is_none();
         match self.find_known(resource, channel, known).await {
             Ok(Some(entry)) => {
                 self.note_use(resource, known);
                 self.learn(&resource.repository, known, entry.meta.digest).await;
-                return self.hit(entry, Freshness::Fresh, Outcome::Hit);
+                let answer = self.hit(Arc::clone(&entry), Freshness::Fresh, Outcome::Hit);
+                if let Some(client) = client {
+                    self.note_demand(resource, known, client, Some(&entry));
+                }
+                return answer;
             }
             Ok(None) => {}
             Err(failure) => return Answer::Failed(failure),
+        }
+        if let Some(client) = client {
+            self.note_demand(resource, known, client, None);
         }
         let key = flight_key(resource, known);
         if let Some(failure) = self.recently_missing(&key) {
@@ -262,9 +325,16 @@ impl Cache {
         if head_only && known.index.is_none() && self.is_nowhere(resource, &key) {
             return self.direct(resource, true, "head").await;
         }
-        match self.join_or_start(resource, key, Goal::known(known), None, Class::Client) {
-            Ok((flight, joined)) => self.land(resource, head_only, &flight, joined, None).await,
-            Err(failure) => Answer::Failed(failure),
+        loop {
+            let begun = self.join_or_start(resource, key.clone(), Goal::known(known), None, Class::Client);
+            let answer = match begun {
+                Ok((flight, joined)) => self.land(resource, head_only, &flight, joined, None).await,
+                Err(failure) => Answer::Failed(failure),
+            };
+            // A seed had given it up a moment before. The next one is ours, and nobody gives that up.
+            if !matches!(answer, Answer::Failed(Failure::Halted)) {
+                return answer;
+            }
         }
     }
 
@@ -293,11 +363,15 @@ impl Cache {
             return Ok(entry);
         }
         let key = flight_key(resource, known);
-        let (flight, _) = self.join_or_start(resource, key, Goal::known(known), None, class)?;
-        match flight.ended().await {
-            End::Committed(entry) | End::Confirmed(entry) => Ok(entry),
-            End::Kept(_, failure) | End::Failed(failure) => Err(failure),
-            End::Direct(reason) => Err(Failure::Store(format!("not stored: {}", reason.as_str()).into())),
+        loop {
+            let (flight, _) = self.join_or_start(resource, key.clone(), Goal::known(known), None, class)?;
+            return match flight.ended().await {
+                End::Committed(entry) | End::Confirmed(entry) => Ok(entry),
+                // Given up before we joined it.
+                End::Failed(Failure::Halted) if class != Class::Seed => continue,
+                End::Kept(_, failure) | End::Failed(failure) => Err(failure),
+                End::Direct(reason) => Err(Failure::Store(format!("not stored: {}", reason.as_str()).into())),
+            };
         }
     }
 
@@ -413,11 +487,13 @@ impl Cache {
         kept: Option<Arc<Entry>>,
     ) -> Answer {
         let outcome = if joined { Outcome::Joined } else { Outcome::Miss };
-        let limit = if kept.is_some() { self.0.parts.patience } else { PATIENCE };
+        let limit = if kept.is_some() { self.0.settings().patience } else { PATIENCE };
         // Who joins late does not wait as long again for an upstream that is already known to be slow.
         let patience = if kept.is_some() { limit.saturating_sub(flight.started.elapsed()) } else { limit };
         match flight.landing(patience).await {
-            Landing::Streaming(head) => Answer::Flying { flight: Arc::clone(flight), head, outcome },
+            Landing::Streaming(head) => {
+                Answer::Flying { flight: Arc::clone(flight), head, outcome, seeded: None }
+            }
             Landing::Impatient => match kept {
                 Some(entry) => {
                     let why = Arc::from("upstream does not answer");

@@ -42,6 +42,15 @@ impl Warmth {
         })
     }
 
+    /// The whole stretches that hold these bytes: first byte and length. Only such are remembered.
+    #[must_use]
+    pub const fn around(&self, position: u64, length: u64) -> (u64, u64) {
+        let first = position / STRETCH * STRETCH;
+        let end = (position + length).div_ceil(STRETCH) * STRETCH;
+        let end = if end < self.size { end } else { self.size };
+        (first, end.saturating_sub(first))
+    }
+
     /// Notes that `length` bytes from `position` are in memory. Stretches count when all of their bytes do.
     pub fn note(&self, position: u64, length: u64) {
         let now = self.now();
@@ -82,6 +91,18 @@ mod tests {
         warmth.note(2 * STRETCH, 10);
         assert!(warmth.is_warm(STRETCH + 5, STRETCH + 5));
         assert!(!warmth.is_warm(2 * STRETCH, STRETCH + 1), "behind the end");
+    }
+
+    #[test]
+    fn stretches_around_bytes_can_be_remembered() {
+        let warmth = Warmth::new(2 * STRETCH + 10);
+        for (position, length) in [(5, 10), (STRETCH - 1, 2), (2 * STRETCH + 3, 4), (0, 2 * STRETCH + 10)] {
+            let (first, around) = warmth.around(position, length);
+            assert!(first <= position && position + length <= first + around, "{position}, {length}");
+            assert!(first + around <= 2 * STRETCH + 10);
+            warmth.note(first, around);
+            assert!(warmth.is_warm(position, length), "{position}, {length}");
+        }
     }
 
     #[test]

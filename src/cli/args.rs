@@ -40,8 +40,12 @@ pub(super) enum Command {
     Status(Status),
     Report(Report),
     Seed(Seed),
+    Rehearse(Rehearse),
     Suite(Suite),
     Verify(Verify),
+    Import(Import),
+    Export(Export),
+    Reload(Reload),
     Client(Client),
     Why(Why),
     /// Print completions for a shell.
@@ -210,17 +214,25 @@ pub(super) struct Asking {
 /// A seed names packages; what belongs to it follows from the signed indices of its suites, as apt would
 /// install it. A plan says how many packages and bytes that is, what of it is here already, how long the
 /// rest takes on the line, and what cannot be resolved. A suite or an index that is not here yet is
-/// fetched for it; packages are not.
+/// fetched for it; packages are not. A run fetches what is missing, after everything that desktops wait
+/// for, goes on by itself after a restart, and keeps what it has fetched from being removed. It keeps to the
+/// seed's hours: outside of them it waits, unless --now is given. A seed with hours needs no order: it runs
+/// each day, and after each new generation of its suites.
 ///
 /// Asks the running server at its administrators' address, with the token in its store. Where no server
 /// runs, the store is opened instead.
 ///
-/// Exit status: 1 when something cannot be resolved, or there is no such seed.
+/// Exit status: 1 when something cannot be resolved or fetched, or there is no such seed.
 ///
 /// Examples:
 ///
 ///   lumbung seed list
 ///   lumbung seed plan noble-desktop
+///   lumbung seed run noble-desktop --wait
+///       fetches what is missing, shows how far it is, and names what could not be had
+///   lumbung seed status
+///   lumbung seed verify noble-desktop
+///       whether a rollout would need no line at all, and what is missing otherwise
 ///   lumbung seed plan noble-desktop --json | jq .bytes_missing
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -241,6 +253,68 @@ pub(super) enum SeedCommand {
         /// The seed's name.
         name: String,
     },
+    /// Fetch what is missing of a seed, within its hours.
+    Run {
+        /// The seed's name.
+        name: String,
+        /// Show how far it is until it has ended; exit status 1 if something is missing then.
+        #[arg(long)]
+        wait: bool,
+        /// Do not wait for the seed's hours.
+        #[arg(long)]
+        now: bool,
+    },
+    /// Say how the seeds, or one of them, stand.
+    Status {
+        /// The seed's name; all when absent.
+        name: Option<String>,
+    },
+    /// Stop a run where it is. What has come is kept.
+    Stop {
+        /// The seed's name.
+        name: String,
+    },
+    /// Prove that a desktop would find everything of a seed here; exit status 0 if it would.
+    ///
+    /// Makes the plan again, asks for every file as a desktop does, and hashes it. Nothing is fetched.
+    Verify {
+        /// The seed's name.
+        name: String,
+        /// For desktops that have what the seed has of this release, and are to be upgraded.
+        #[arg(long, value_name = "SUITE", requires = "to")]
+        upgrade_from: Option<String>,
+        /// To this release, whose suites have to be here.
+        #[arg(long, value_name = "SUITE", requires = "upgrade_from")]
+        to: Option<String>,
+    },
+}
+
+/// Rehearse an upgrade: would the desktops seen here find every file?
+///
+/// Goes by what desktops were seen to ask for of one release, and looks for all that apt would take of another: what
+/// is missing here, which packages have no successor, what cannot be resolved. A release is all its suites: noble
+/// means noble, noble-updates, noble-security and so on, as they are used here; of the new one, as seeds name them
+/// or as they are published. Suites and indices that are not here yet are fetched for it; packages are not.
+///
+/// What a desktop has had since before it came here is not known. Updates show it in time.
+///
+/// Exit status: 0 when every file is here and nothing stands in the way, otherwise 1.
+///
+/// Examples:
+///
+///   lumbung rehearse --from noble --to resolute
+///   lumbung rehearse --from noble --to resolute --json | jq '.repos[].missing[].path'
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Rehearse {
+    /// The release that desktops use.
+    #[arg(long, value_name = "SUITE")]
+    pub(super) from: String,
+    /// The release that they are to have.
+    #[arg(long, value_name = "SUITE")]
+    pub(super) to: String,
+    #[command(flatten)]
+    pub(super) asking: Asking,
 }
 
 /// See what is served of each suite, and move channels.
@@ -308,6 +382,24 @@ pub(super) enum SuiteCommand {
     },
 }
 
+/// Have the running server read its configuration again.
+///
+/// The same as SIGHUP. What has changed holds at once, for running transfers as well where it is a limit of the
+/// line, and no transfer or answer is cut. When the file has a mistake, or an address cannot be listened on,
+/// nothing is changed. What can only change with a restart is named.
+///
+/// Exit status: 1 when nothing was changed because something is wrong.
+///
+/// Examples:
+///
+///   lumbung check --offline && lumbung reload
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Reload {
+    #[command(flatten)]
+    pub(super) asking: Asking,
+}
+
 /// Hash every stored object again.
 ///
 /// Reads the whole store at a limited rate and compares each object with the hash that is its name. One
@@ -348,6 +440,72 @@ pub(super) struct Verify {
 fn rate(text: &str) -> Result<NonZeroU64, String> {
     let size: ByteSize = text.parse().map_err(|error: UnitError| error.to_string())?;
     NonZeroU64::new(size.0).ok_or_else(|| "a rate is more than nothing".to_owned())
+}
+
+/// Take in what came on a disk.
+///
+/// Takes bundles (see `lumbung export`), folders that mirror an archive, single packages, ISO images (what is in
+/// their pool) and the cache of apt-cacher-ng. Only what something signed confirms is kept: release files and
+/// checksum lists are verified with the keyrings of this server's own configuration, and everything else by the
+/// hashes that they, or the suites that are here, give. What is refused is named, with the reason. A suite
+/// becomes current when what it lists has come in, if it is not older than the one that is here.
+///
+/// It may be interrupted, and the disk pulled out, at any moment: what has come in stays, and the same command
+/// goes on. The running server does the work, and reads the paths as its own user. Where no server runs, the
+/// store is opened instead.
+///
+/// Exit status: 1 when anything was refused, or a suite could not become current.
+///
+/// Examples:
+///
+///   lumbung import /media/disk --dry-run
+///       what is in it, from when, signed by whom, and what it would change
+///   lumbung import /media/disk
+///   lumbung import ubuntu-24.04-desktop-amd64.iso nano_7.2-2build1_amd64.deb
+///   lumbung import /var/cache/apt-cacher-ng
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Import {
+    /// Files and folders.
+    #[arg(required = true, value_name = "PATH")]
+    pub(super) paths: Vec<PathBuf>,
+    /// Change nothing: say what would be. Sizes are compared; bytes are hashed at the import itself.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    #[command(flatten)]
+    pub(super) asking: Asking,
+}
+
+/// Write a seed to a disk, for a server without a line.
+///
+/// Writes a folder that is a mirror as any apt reads it, with the publisher's own release files, the packages of
+/// the seed, a list of checksums for `sha256sum -c`, and a manifest that says what is in it. What of the seed is
+/// not here is fetched first. Every file is read back from the disk and hashed before it counts.
+///
+/// It may be interrupted, and the disk pulled out, at any moment: the same command goes on, after it has checked
+/// what is on the disk. With --since only what the other side lacks is written: it has what a generation (its
+/// number, see `lumbung suite show`) lists, or an earlier bundle.
+///
+/// The running server does the work, and writes as its own user. Where no server runs, the store is opened
+/// instead.
+///
+/// Examples:
+///
+///   lumbung export noble-desktop --to /media/disk
+///   lumbung export noble-desktop --to /media/disk/june --since /media/disk/may
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Export {
+    /// The seed's name.
+    pub(super) seed: String,
+    /// The folder to write to; made when it is not there.
+    #[arg(long, value_name = "PATH")]
+    pub(super) to: PathBuf,
+    /// What the other side has: a generation's number, or the folder of an earlier bundle.
+    #[arg(long, value_name = "GENERATION|BUNDLE")]
+    pub(super) since: Option<String>,
+    #[command(flatten)]
+    pub(super) asking: Asking,
 }
 
 /// Explain any answer.

@@ -106,7 +106,11 @@ fn look(config: &Config, offline: bool, report: &mut Report) -> anyhow::Result<(
             report.0.push(keyring::look(&repo.name, file, repo.legacy_sha1, std::time::SystemTime::now()));
         }
         if repo.trust == Trust::None {
-            let words = "its contents are not verified (trust = \"none\")";
+            let words = match repo.given.len() {
+                0 => "its contents are not verified (trust = \"none\")".to_owned(),
+                1 => "only the file with a given hash is verified (trust = \"none\")".to_owned(),
+                count => format!("only the {count} files with a given hash are verified (trust = \"none\")"),
+            };
             report.0.push(Finding::new(Verdict::Note, "trust", &*repo.name, words));
         }
     }

@@ -5,11 +5,14 @@
 //! wrongly.
 
 mod args;
+mod carry;
 mod check;
 mod client;
 mod engine;
 mod generate;
 mod output;
+mod rehearse;
+mod reload;
 mod remote;
 mod report;
 mod seed;
@@ -45,8 +48,12 @@ pub fn run() -> ExitCode {
         Command::Status(status) => status::run(&status),
         Command::Report(report) => report::run(&report),
         Command::Seed(seed) => seed::run(&seed),
+        Command::Rehearse(rehearse) => rehearse::run(&rehearse),
         Command::Suite(suite) => suite::run(&suite),
         Command::Verify(verify) => verify::run(&verify),
+        Command::Import(import) => carry::import(&import),
+        Command::Export(export) => carry::export(&export),
+        Command::Reload(reload) => reload::run(&reload),
         Command::Client(client) => client::run(&client),
         Command::Why(why) => why::run(&why),
         Command::Completions { shell } => Ok(generate::completions(shell)),

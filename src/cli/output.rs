@@ -6,6 +6,7 @@
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
 
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use super::Ending;
@@ -64,6 +65,34 @@ pub(super) fn progress(text: &dyn Display) {
 pub(super) fn progress_done() {
     if is_watched() {
         progress(&"");
+    }
+}
+
+/// A bar on standard error that shows how far something is, on a terminal only.
+pub(super) struct Bar(ProgressBar);
+
+impl Bar {
+    pub(super) fn new(name: &str) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+        // The template is one of ours; a default would do.
+        if let Ok(style) = ProgressStyle::with_template("{prefix} {wide_bar} {percent}%\n{spinner} {msg}") {
+            bar.set_style(style);
+        }
+        bar.set_prefix(name.to_owned());
+        Self(bar)
+    }
+
+    /// Shows `done` of `all` bytes, and words.
+    pub(super) fn set(&self, done: u64, all: u64, words: &str) {
+        self.0.set_length(all);
+        self.0.set_position(done.min(all));
+        self.0.set_message(words.to_owned());
+        self.0.tick();
+    }
+
+    /// Takes it off the terminal.
+    pub(super) fn done(&self) {
+        self.0.finish_and_clear();
     }
 }
 

@@ -1,5 +1,8 @@
 //! `lumbung seed`: what is to be here before anybody asks.
 
+mod run;
+mod verify;
+
 use std::fmt::Write as _;
 
 use serde::Deserialize;
@@ -8,7 +11,7 @@ use super::engine::{OFFLINE_REFRESH, Question, ask};
 use super::remote::encoded;
 use super::{Ending, args, output};
 use crate::app::Offline;
-use crate::seed::{PlanFacts, SeedFacts};
+use crate::seed::{PlanFacts, SeedFacts, Upgrade};
 use crate::status::{bytes_in_words, columns, seconds_in_words};
 
 pub(super) fn run(args: &args::Seed) -> anyhow::Result<Ending> {
@@ -17,6 +20,13 @@ pub(super) fn run(args: &args::Seed) -> anyhow::Result<Ending> {
         match &args.command {
             args::SeedCommand::List => list(args).await,
             args::SeedCommand::Plan { name } => plan(args, name).await,
+            args::SeedCommand::Run { name, wait, now } => run::run(args, name, *wait, *now).await,
+            args::SeedCommand::Status { name } => run::status(args, name.as_deref()).await,
+            args::SeedCommand::Stop { name } => run::stop(args, name).await,
+            args::SeedCommand::Verify { name, upgrade_from, to } => {
+                let upgrade = upgrade_from.clone().zip(to.clone());
+                verify::verify(args, name, upgrade.map(|(from, to)| Upgrade { from, to })).await
+            }
         }
     })
 }
@@ -30,7 +40,7 @@ async fn list(args: &args::Seed) -> anyhow::Result<Ending> {
 
 fn list_text(seeds: &[SeedFacts]) -> String {
     if seeds.is_empty() {
-        return "No seed is configured: add a [[seed]] to the configuration.\n".to_owned();
+        return "No seed is configured, and nothing has been learned yet: add a [[seed]] to the configuration.\n".to_owned();
     }
     let mut rows = vec![["SEED", "REPOSITORY", "SUITES", "FOR", "WANTED", "HOURS"].map(str::to_owned)];
     rows.extend(seeds.iter().map(|seed| {
@@ -82,6 +92,37 @@ async fn plan(args: &args::Seed, name: &str) -> anyhow::Result<Ending> {
     Ok(if plan.unresolved.is_empty() { Ending::Done } else { Ending::Problem })
 }
 
+/// How long what is missing takes.
+fn time_text(plan: &PlanFacts) -> String {
+    if plan.bytes_missing == 0 {
+        return "none: everything is here".to_owned();
+    }
+    match (plan.seconds_at_limit, plan.bytes_per_second, plan.seconds_until_no_limit) {
+        (Some(seconds), Some(rate), _) => {
+            let (time, rate) = (seconds_in_words(seconds), bytes_in_words(rate));
+            format!("{time} at {rate}/s, if nobody else uses the line")
+        }
+        (_, _, Some(later)) if plan.bytes_without_limit < plan.bytes_missing => {
+            let (rest, later) = (bytes_in_words(plan.bytes_without_limit), seconds_in_words(later));
+            format!("{rest} are left when the limit ends in {later}; then as fast as the line is")
+        }
+        _ => "as fast as the line is: it has no limit then".to_owned(),
+    }
+}
+
+/// The seed's hours, and what they mean for what is missing.
+fn hours_text(plan: &PlanFacts, hours: &str) -> String {
+    match (plan.seconds_within_hours, plan.seconds_until_no_limit) {
+        (Some(within), _) if plan.bytes_missing > 0 => {
+            format!("{hours}: done in {}", seconds_in_words(within))
+        }
+        (_, Some(later)) if later > 0 && plan.bytes_without_limit == plan.bytes_missing => {
+            format!("{hours}: begins in {}", seconds_in_words(later))
+        }
+        _ => hours.to_owned(),
+    }
+}
+
 fn plan_text(plan: &PlanFacts) -> String {
     let suites = plan.suites.iter().map(|suite| format!("{} (generation {})", suite.suite, suite.generation));
     let mut text = format!("{} from {}\n", plan.seed, plan.repo);
@@ -101,15 +142,9 @@ fn plan_text(plan: &PlanFacts) -> String {
             format!("{}, {} files, by the budget", bytes_in_words(plan.left_out_bytes), plan.left_out_files),
         );
     }
-    match (plan.seconds_at_limit, plan.bytes_per_second) {
-        (Some(seconds), Some(rate)) => {
-            pair("time", format!("{} at {}/s", seconds_in_words(seconds), bytes_in_words(rate)));
-        }
-        _ => pair("time", "as fast as the line is: it has no limit".to_owned()),
-    }
+    pair("time", time_text(plan));
     if let Some(hours) = &plan.hours {
-        let within = plan.seconds_within_hours.map(seconds_in_words);
-        pair("hours", within.map_or_else(|| hours.clone(), |within| format!("{hours}: done after {within}")));
+        pair("hours", hours_text(plan, hours));
     }
     if !plan.unresolved.is_empty() {
         text += "\nThis cannot be resolved:\n";

@@ -23,6 +23,7 @@ pub(super) struct WrittenChannel {
     missing: Option<Place>,
     name: Option<Given<Arc<str>>>,
     after: Option<Duration>,
+    ready_before_promote: bool,
 }
 
 /// One office as written.
@@ -42,6 +43,10 @@ impl WrittenChannel {
                 .item("after")
                 .and_then(|item| item.within(&SOAK, "1 min to 365 days; leave it out to promote by hand"))
                 .map(|given| given.value.0),
+            ready_before_promote: table
+                .item("ready_before_promote")
+                .and_then(|item| item.flag())
+                .unwrap_or(false),
         };
         table.finish();
         written
@@ -78,7 +83,10 @@ pub(super) fn channels(written: Vec<WrittenChannel>, report: &Report<'_>) -> Vec
     no_two(report, names, |first| format!("is the name of the channel in line {first}, too; choose another"));
     written
         .into_iter()
-        .filter_map(|written| Some(ChannelConfig { name: written.name?.value, after: written.after }))
+        .filter_map(|written| {
+            let WrittenChannel { name, after, ready_before_promote, .. } = written;
+            Some(ChannelConfig { name: name?.value, after, ready_before_promote })
+        })
         .collect()
 }
 

@@ -1,26 +1,30 @@
-//! `[history]`: as written, with defaults, validated.
+//! `[history]`: what is remembered of who asked for what.
 
 use std::time::Duration;
 
 use super::reader::Table;
-use crate::history::Config;
 use crate::units::Period;
 
-/// Reads how long addresses are kept; its keys contradict nothing.
-pub(super) fn read(table: Table<'_>) -> Duration {
-    let clients = table.item("clients").and_then(|item| item.read(clients)).map(|given| given.value);
-    table.finish();
-    clients.unwrap_or(Config::default().clients)
+/// What is remembered of who asked for what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct History {
+    /// How long it is kept which address asked for which packages; after that only its office. Default 60 days:
+    /// as long as what is asked for counts as wanted. 0 keeps no address at all.
+    pub client_addresses: Duration,
 }
 
-fn clients(text: &str) -> Result<Duration, String> {
-    if text == "never" {
-        return Ok(Duration::ZERO);
+impl Default for History {
+    fn default() -> Self {
+        Self { client_addresses: Duration::from_hours(60 * 24) }
     }
-    let period: Period = text.parse().map_err(|why: crate::units::UnitError| why.to_string())?;
-    let range = Duration::from_hours(24)..=Duration::from_hours(24 * 3650);
-    if range.contains(&period.0) {
-        return Ok(period.0);
+}
+
+/// The section with its defaults.
+pub(super) fn read(table: Table<'_>) -> History {
+    let range = Period(Duration::ZERO)..=Period(Duration::from_hours(400 * 24));
+    let kept = table.item("client_addresses").and_then(|item| item.within(&range, "0 s to 400 days"));
+    table.finish();
+    History {
+        client_addresses: kept.map_or_else(|| History::default().client_addresses, |given| given.value.0),
     }
-    Err("it is out of range; allowed is 1 day to 3650 days, or \"never\" to write no address".to_owned())
 }

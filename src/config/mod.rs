@@ -11,6 +11,7 @@
 
 mod channel;
 mod history;
+mod learned;
 mod log;
 mod mistakes;
 mod reader;
@@ -28,10 +29,10 @@ mod tests;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use toml::de::DeTable;
 
+pub use history::History;
 pub use mistakes::{Mistake, Mistakes};
 
 use self::mistakes::{Place, Report};
@@ -69,8 +70,10 @@ pub struct Config {
     pub offices: Vec<crate::server::Office>,
     /// What is to be here before anybody asks, in the order of the file.
     pub seeds: Vec<crate::seed::Config>,
-    /// How long the addresses of clients are kept; zero: they are never written.
-    pub keep_clients: Duration,
+    /// What is learned without a seed that says so.
+    pub learning: crate::seed::Learning,
+    /// What is remembered of who asked for what.
+    pub history: History,
     /// What is logged, and how.
     pub log: LogConfig,
     /// The file it came from, or [`BUILT_IN`].
@@ -188,7 +191,8 @@ struct Written {
     channels: Vec<channel::WrittenChannel>,
     offices: Vec<channel::WrittenOffice>,
     seeds: Vec<seed::Written>,
-    keep_clients: Duration,
+    learned: learned::Written,
+    history: History,
     log: LogConfig,
     /// Where the first `[[repo]]` would stand, when no such section was written.
     no_repo: Option<Place>,
@@ -208,7 +212,8 @@ impl Written {
             channels: root.tables("channel").into_iter().map(channel::WrittenChannel::read).collect(),
             offices: root.tables("office").into_iter().map(channel::WrittenOffice::read).collect(),
             seeds: root.tables("seed").into_iter().map(seed::Written::read).collect(),
-            keep_clients: history::read(section("history")),
+            learned: learned::Written::read(section("learned")),
+            history: history::read(section("history")),
             log: log::read(section("log")),
             no_repo: root.is_absent("repo").then(|| root.place("repo")),
         };
@@ -226,6 +231,7 @@ impl Written {
         let repos = repo::validate(self.repos, report);
         Config {
             server: self.server.validate(report),
+            learning: self.learned.validate(),
             store: self.store.validate(),
             wan: self.wan.validate(report),
             upstream: self.upstream.validate(report),
@@ -233,7 +239,7 @@ impl Written {
             repos,
             offices: channel::offices(self.offices, &channels, report),
             channels,
-            keep_clients: self.keep_clients,
+            history: self.history,
             log: self.log,
             origin: report.file().to_owned(),
         }

@@ -1,6 +1,6 @@
 //! `[[repo]]`: as written, with defaults, validated, and compared with each other.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +8,13 @@ use std::time::Duration;
 use super::beside;
 use super::mistakes::{Given, Place, Report};
 use super::reader::{Item, Table};
-use super::values::values;
+use super::values::{size, values};
+use crate::digest::Digest;
+use crate::repo::apt::checksum::{Checksum, parse_hex};
+use crate::repo::apt::release::MAX_SIZE;
+use crate::repo::apt::table::Expected;
 use crate::repo::{Alias, Config, Kind, Rescue, Trust, Unlisted};
+use crate::repo_path::RepoPath;
 use crate::safe_url::{BaseUrl, Scheme};
 use crate::units::Period;
 
@@ -18,7 +23,7 @@ const RESERVED: [&str; 7] =
     ["snapshot", "client.sh", "mirrors.txt", "mirrors", "HTTPS", "favicon.ico", "robots.txt"];
 
 /// Kinds that a later version will know.
-const NOT_YET: [&str; 8] = ["files", "flatpak", "pypi", "oci", "npm", "cargo", "snap", "fwupd"];
+const NOT_YET: [&str; 7] = ["flatpak", "pypi", "oci", "npm", "cargo", "snap", "fwupd"];
 
 /// One repository as written; a value with a mistake counts as absent.
 pub(super) struct Written {
@@ -34,6 +39,17 @@ pub(super) struct Written {
     legacy_sha1: Option<Given<bool>>,
     rescue: Vec<Given<Rescue>>,
     unlisted: Option<Given<Unlisted>>,
+    lists: Option<(Place, Vec<Given<Arc<str>>>)>,
+    files: Option<(Place, Vec<WrittenFile>)>,
+}
+
+/// A file whose hash is given, as written.
+struct WrittenFile {
+    missing: Vec<(Place, &'static str)>,
+    path: Option<Given<RepoPath>>,
+    sha256: Option<Given<Checksum>>,
+    sha512: Option<Given<Checksum>>,
+    size: Option<u64>,
 }
 
 /// Fills in defaults and compares all repositories. Those with mistakes are left out: the mistakes
@@ -47,7 +63,7 @@ pub(super) fn validate(written: Vec<Written>, report: &Report<'_>) -> Vec<Config
 /// Keys that every repository needs, and what to say to who forgot them.
 const NEEDED: [(&str, &str); 3] = [
     ("name", "is missing; a repository needs a name, the first part of its paths, such as \"ubuntu\""),
-    ("kind", "is missing; write \"apt\" or \"http\""),
+    ("kind", "is missing; write \"apt\", \"files\" or \"http\""),
     ("upstreams", "is missing; a repository needs at least one address to fetch from"),
 ];
 
@@ -76,6 +92,13 @@ impl Written {
                 .and_then(|item| item.flag().map(|value| Given { value, place: item.place().clone() })),
             rescue: table.item("rescue").map(|item| item.list(false, Item::parse)).unwrap_or_default(),
             unlisted: table.item("unlisted").and_then(|item| item.read(unlisted)),
+            lists: table
+                .item("lists")
+                .map(|item| (item.place().clone(), item.list(false, |item| item.read(list_name)))),
+            files: (!table.is_absent("files")).then(|| {
+                let files = table.tables("files").into_iter().map(WrittenFile::read).collect();
+                (table.place("files"), files)
+            }),
         };
         table.finish();
         written
@@ -94,6 +117,9 @@ impl Written {
             }
         }
         self.check_trusted(trust, report);
+        self.check_files(kind, report);
+        let given = self.files.into_iter().flat_map(|(_, files)| files).filter_map(WrittenFile::entry);
+        let given: HashMap<_, _> = given.collect();
         Some(Config {
             name: self.name?.value,
             kind,
@@ -105,10 +131,38 @@ impl Written {
             legacy_sha1: self.legacy_sha1.is_some_and(|given| given.value),
             rescue: values(self.rescue),
             unlisted: self.unlisted.map(|given| given.value).unwrap_or_default(),
+            lists: match self.lists {
+                Some((_, lists)) => values(lists),
+                None => Config::LISTS.map(Arc::from).to_vec(),
+            },
+            given,
         })
     }
 
-    /// Keys that mean nothing where nothing is verified.
+    /// Keys that only a repository of files has, and what is wrong with its files.
+    fn check_files(&self, kind: Kind, report: &Report<'_>) {
+        let places =
+            [self.lists.as_ref().map(|(place, _)| place), self.files.as_ref().map(|(place, _)| place)];
+        for place in places.into_iter().flatten().filter(|_| kind != Kind::Files) {
+            let message = format!("has no use in a repository of kind {}; remove it", kind.as_str());
+            report.wrong(place, message);
+        }
+        let files = self.files.iter().flat_map(|(_, files)| files);
+        let mut seen = HashSet::new();
+        for file in files {
+            for (place, advice) in &file.missing {
+                report.wrong(place, *advice);
+            }
+            if let Some(both) = file.sha512.as_ref().filter(|_| file.sha256.is_some()) {
+                report.wrong(&both.place, "is one hash more than is needed; give sha256 or sha512");
+            }
+            if let Some(path) = file.path.as_ref().filter(|path| !seen.insert(path.value.clone())) {
+                report.wrong(&path.place, format!("names {} twice; once is enough", path.value));
+            }
+        }
+    }
+
+    /// Keys that mean nothing where nothing is verified beyond single files.
     fn check_trusted(&self, trust: Trust, report: &Report<'_>) {
         if let Some(given) =
             self.legacy_sha1.as_ref().filter(|given| given.value && trust != Trust::Signature)
@@ -250,11 +304,68 @@ fn name(text: &str) -> Result<Arc<str>, String> {
 fn kind(text: &str) -> Result<Kind, &'static str> {
     match text {
         "apt" => Ok(Kind::Apt),
+        "files" => Ok(Kind::Files),
         "http" => Ok(Kind::Http),
         _ if NOT_YET.contains(&text) => {
-            Err("it is not yet supported by this version; supported are \"apt\" and \"http\"")
+            Err("it is not yet supported by this version; supported are \"apt\", \"files\" and \"http\"")
         }
-        _ => Err("it must be \"apt\" or \"http\""),
+        _ => Err("it must be \"apt\", \"files\" or \"http\""),
+    }
+}
+
+fn list_name(text: &str) -> Result<Arc<str>, &'static str> {
+    let whole =
+        !text.is_empty() && text.len() <= 255 && !text.contains(['/', '\\']) && text != "." && text != "..";
+    if whole && !text.chars().any(char::is_control) {
+        Ok(text.into())
+    } else {
+        Err("it must be the name of a file, without folders, such as \"SHA256SUMS\"")
+    }
+}
+
+fn file_path(text: &str) -> Result<RepoPath, String> {
+    let path = RepoPath::from_decoded(text).map_err(|error| error.to_string())?;
+    if path.file_name().is_empty() {
+        return Err("it must be the path of a file below the upstreams' addresses".to_owned());
+    }
+    Ok(path)
+}
+
+fn sha256(text: &str) -> Result<Checksum, &'static str> {
+    let hash = parse_hex(text.trim().as_bytes()).map(|hash| Checksum::Sha256(Digest::from_bytes(hash)));
+    hash.ok_or("a SHA-256 is 64 digits of 0-9 and a-f")
+}
+
+fn sha512(text: &str) -> Result<Checksum, &'static str> {
+    let hash = parse_hex(text.trim().as_bytes()).map(|hash| Checksum::from_sha512(&hash));
+    hash.ok_or("a SHA-512 is 128 digits of 0-9 and a-f")
+}
+
+impl WrittenFile {
+    fn read(table: Table<'_>) -> Self {
+        let mut missing = Vec::new();
+        if table.is_absent("path") {
+            let advice = "is missing; write where the file is, below the upstreams' addresses";
+            missing.push((table.place("path"), advice));
+        }
+        if table.is_absent("sha256") && table.is_absent("sha512") {
+            missing
+                .push((table.place("sha256"), "is missing; write what `sha256sum` says of the right file"));
+        }
+        let written = Self {
+            missing,
+            path: table.item("path").and_then(|item| item.read(file_path)),
+            sha256: table.item("sha256").and_then(|item| item.read(sha256)),
+            sha512: table.item("sha512").and_then(|item| item.read(sha512)),
+            size: size(&table, "size", 1, MAX_SIZE, "1 byte to 1 TiB"),
+        };
+        table.finish();
+        written
+    }
+
+    fn entry(self) -> Option<(RepoPath, Expected)> {
+        let checksum = self.sha256.or(self.sha512)?.value;
+        Some((self.path?.value, Expected { size: self.size.unwrap_or(Expected::ANY_SIZE), checksum }))
     }
 }
 

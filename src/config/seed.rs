@@ -9,7 +9,8 @@ use super::mistakes::{Given, Place, Report};
 use super::reader::{Item, Table};
 use super::values::{size, values};
 use crate::repo::{self, Kind, Trust};
-use crate::seed::{Config, Extent, Hours, MAX_ARCHITECTURES, Packages, Priority};
+use crate::seed::{Config, Extent, MAX_ARCHITECTURES, Packages, Priority};
+use crate::wan::Hours;
 
 /// Keys that every seed needs, and what to say to who forgot them.
 const NEEDED: [(&str, &str); 4] = [
@@ -129,6 +130,7 @@ impl Written {
             languages: self.languages.map_or_else(english, values),
             budget: self.budget,
             hours: self.hours.map(|given| given.value),
+            built_in: false,
         })
     }
 }

@@ -30,9 +30,11 @@ fn the_built_in_configuration_serves_ubuntu() {
     let config = Config::built_in();
     assert_eq!(config.origin, "built-in");
     let names: Vec<_> = config.repos.iter().map(|repo| &*repo.name).collect();
-    assert_eq!(names, ["ubuntu", "ubuntu-ports", "changelogs"]);
+    assert_eq!(names, ["ubuntu", "ubuntu-ports", "releases", "cdimage", "changelogs"]);
     assert_eq!(config.repos[0].trust, Trust::Signature);
-    assert_eq!(config.repos[2].kind, Kind::Http);
+    assert_eq!(config.repos[4].kind, Kind::Http);
+    let images: Vec<_> = config.repos.iter().filter(|repo| repo.kind == Kind::Files).collect();
+    assert!(images.len() == 2 && images.iter().all(|repo| repo.trust == Trust::Signature));
     let known = |url: &str| {
         let origin = url.parse::<crate::safe_url::BaseUrl>().unwrap().origin;
         config.repos[0].aliases.iter().any(|alias| alias.matches(&origin))
@@ -57,7 +59,7 @@ fn the_example_has_every_key() {
     let text = include_str!("../../config/example.toml");
     let config = Config::parse(text, "example.toml").unwrap();
     let trusts: Vec<_> = config.repos.iter().map(|repo| (&*repo.name, repo.trust)).collect();
-    assert_eq!(trusts[2..4], [("ppa", Trust::Https), ("docker", Trust::Signature)]);
+    assert_eq!(trusts[4..6], [("ppa", Trust::Https), ("docker", Trust::Signature)]);
     assert_eq!(config.store.max_size, Some(400_000_000_000));
     // An unknown key is answered with the known ones: each of them must be in the example.
     let probe = "[server]\nqqqqqqqqq = 1\n[store]\nqqqqqqqqq = 1\n[upstream]\nqqqqqqqqq = 1\n[log]\nqqqqqqqqq = 1\n[history]\nqqqqqqqqq = 1\n[[repo]]\nqqqqqqqqq = 1\n[[seed]]\nqqqqqqqqq = 1\n";
@@ -248,7 +250,7 @@ fn the_example_has_every_key() {
 #[case("server = 1", "1: server: is a number; write a section, [server]")]
 #[case(
     "\"a\\u001b\" = 1",
-    "1: \"a\\u{1b}\": is not a known key; known are server, store, wan, upstream, repo, channel, office, seed, history, log"
+    "1: \"a\\u{1b}\": is not a known key; known are server, store, wan, upstream, repo, channel, office, seed, learned, history, log"
 )]
 fn mistakes_in_sections_are_named(#[case] text: &str, #[case] said: &str) {
     assert_eq!(mistakes(&format!("{text}\n{REPO}")), [format!("t.toml:{said}")]);
@@ -280,11 +282,27 @@ fn repositories_must_be_there(#[case] text: &str, #[case] said: &str) {
 )]
 #[case(
     "name = 'b'\nkind = 'oci'",
-    "3: repo[2].kind (b): \"oci\" cannot be used: it is not yet supported by this version; supported are \"apt\" and \"http\""
+    "3: repo[2].kind (b): \"oci\" cannot be used: it is not yet supported by this version; supported are \"apt\", \"files\" and \"http\""
 )]
 #[case(
     "name = 'b'\nkind = 'deb'",
-    "3: repo[2].kind (b): \"deb\" cannot be used: it must be \"apt\" or \"http\""
+    "3: repo[2].kind (b): \"deb\" cannot be used: it must be \"apt\", \"files\" or \"http\""
+)]
+#[case(
+    "name = 'b'\nlists = 'SHA256SUMS'",
+    "3: repo[2].lists (b): has no use in a repository of kind apt; remove it"
+)]
+#[case(
+    "name = 'b'\nkind = 'files'\nlists = 'a/SHA256SUMS'",
+    "4: repo[2].lists (b): \"a/SHA256SUMS\" cannot be used: it must be the name of a file, without folders, such as \"SHA256SUMS\""
+)]
+#[case(
+    "name = 'b'\nkind = 'files'\nfiles = [{ path = 'a.deb' }]",
+    "4: repo[2].files[1].sha256: is missing; write what `sha256sum` says of the right file"
+)]
+#[case(
+    "name = 'b'\nkind = 'files'\nfiles = [{ path = '../a', sha256 = '0263829989b6fd954f72baaf2fc64bc2e2f01d692d4de72986ea808f6e99813f' }]",
+    "4: repo[2].files[1].path: \"../a\" cannot be used: the path has a .. segment"
 )]
 #[case(
     "name = 'b'\nupstreams = 'ftp://b'",
@@ -344,7 +362,7 @@ fn repositories_must_be_there(#[case] text: &str, #[case] said: &str) {
 )]
 #[case(
     "name = 'b'\ncheck = 1",
-    "3: repo[2].check (b): is not a known key; known are name, kind, upstreams, aliases, keyring, trust, check_every, legacy_sha1, rescue, unlisted"
+    "3: repo[2].check (b): is not a known key; known are name, kind, upstreams, aliases, keyring, trust, check_every, legacy_sha1, rescue, unlisted, lists, files"
 )]
 fn mistakes_in_repositories_are_named(#[case] lines: &str, #[case] said: &str) {
     let mut text = format!("{REPO}[[repo]]\n{lines}\n");
@@ -584,7 +602,7 @@ fn a_seed_without_anything_is_told_all_it_needs() {
 )]
 #[case(
     "hours = '18-6'",
-    "7: seed[1].hours (s): \"18-6\" cannot be used: hours are two times of day, such as \"18:00-06:00\"; leave them out for the whole day"
+    "7: seed[1].hours (s): \"18-6\" cannot be used: hours are two times of day from 00:00 to 24:00, such as \"18:00-06:00\""
 )]
 #[case("budget = 0", "7: seed[1].budget (s): is out of range; allowed is 1 B or more")]
 #[case("[[seed]]\nname = 's'", "8: seed[2].name (s): is the name of the seed in line 6, too; choose another")]

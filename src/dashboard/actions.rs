@@ -41,7 +41,7 @@ fn login_form(
     status: StatusCode,
     problem: Option<&str>,
 ) -> Response<Body> {
-    let look = Look::new(visitor, dashboard.0.parts.zone.clone(), dashboard.0.parts.clock.unix());
+    let look = Look::new(visitor, dashboard.0.parts.history.zone(), dashboard.0.parts.clock.unix());
     let form = Login { look: &look, title: look.t("Log in", "Masuk"), problem };
     match form.render() {
         Ok(html) => {

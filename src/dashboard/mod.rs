@@ -27,18 +27,17 @@ mod table;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::http::{HeaderMap, Response, Uri, header};
 use axum::routing::{get, post};
-use jiff::tz::TimeZone;
 
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::history::History;
 use crate::language::Language;
-use crate::seed::Planner;
 use crate::server::Office;
 use crate::server::admin::StatusSource;
 use crate::server::api::TokenGuard;
@@ -52,14 +51,10 @@ pub struct Parts {
     pub status: StatusSource,
     /// Suites, channels, events.
     pub cache: Cache,
-    /// Seeds.
-    pub planner: Planner,
     /// What was asked for.
     pub history: History,
-    /// The offices.
-    pub offices: Vec<Office>,
-    /// Where people are.
-    pub zone: TimeZone,
+    /// The offices, as they are configured at the time.
+    pub offices: Arc<ArcSwap<Vec<Office>>>,
     /// What time it is.
     pub clock: Clock,
     /// Who knows the token.
@@ -134,7 +129,7 @@ impl Dashboard {
         make: impl FnOnce(&Inner, &Look) -> Result<String, answers::Unmade> + Send + 'static,
     ) -> Response<Body> {
         let work = move || {
-            let look = Look::new(&visitor, self.0.parts.zone.clone(), self.0.parts.clock.unix());
+            let look = Look::new(&visitor, self.0.parts.history.zone(), self.0.parts.clock.unix());
             (make(&self.0, &look), visitor)
         };
         match tokio::task::spawn_blocking(work).await {

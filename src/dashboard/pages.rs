@@ -11,6 +11,7 @@ use super::table::{Cell, Table, Tone, verdict};
 use super::{Dashboard, Inner};
 use crate::cache::EventKind;
 use crate::history::{By, Query, Row};
+use crate::seed::{RunFacts, SeedState, State as RunState};
 use crate::suite::{ChannelFacts, SuiteFacts};
 
 /// How far back lists of what was asked for go, in seconds.
@@ -217,8 +218,10 @@ pub(super) async fn seeds(State(dashboard): State<Dashboard>, request: Request) 
                 look.t("Suites (generation)", "Suite (generasi)"),
                 look.t("Wanted", "Yang diinginkan"),
                 look.t("Hours", "Jam"),
-            ]);
-        for seed in inner.parts.planner.seeds() {
+                look.t("State", "Keadaan"),
+            ])
+            .numbers([look.t("Missing", "Kurang")]);
+        for SeedState { seed, run } in (inner.parts.status)().seeds {
             let suite = |suite: &crate::seed::SeedSuite| match suite.generation {
                 Some(generation) => format!("{} ({generation})", suite.suite),
                 None => format!("{} ({})", suite.suite, look.t("not here yet", "belum ada")),
@@ -230,11 +233,40 @@ pub(super) async fn seeds(State(dashboard): State<Dashboard>, request: Request) 
                 suites.join(", ").into(),
                 seed.wanted.into(),
                 seed.hours.unwrap_or_else(|| look.t("always", "selalu").to_owned()).into(),
+                seed_state(look, &run),
+                run.bytes_missing.map_or_else(|| "–".to_owned(), |bytes| look.bytes(bytes)).into(),
             ]);
         }
         Ok(vec![table])
     })
     .await
+}
+
+/// How a seed stands, with how far it is and what went wrong.
+fn seed_state(look: &Look, run: &RunFacts) -> Cell {
+    let journal = &run.journal;
+    let state = match journal.state {
+        RunState::Idle => look.t("never run", "belum pernah dijalankan"),
+        RunState::Waiting => look.t("waits for its hours", "menunggu jamnya"),
+        RunState::Planning => look.t("planning", "merencanakan"),
+        RunState::Running => look.t("fetching", "mengambil"),
+        RunState::Paused => look.t("paused until its hours", "berhenti sampai jamnya"),
+        RunState::Done => return verdict(true, look.t("complete", "lengkap")),
+        RunState::Incomplete => {
+            let what = look.t("files could not be had", "berkas tidak dapat diambil");
+            return verdict(false, format!("{} {what}", look.number(journal.failed)));
+        }
+        RunState::Failed => {
+            let problem = journal.problem.as_deref().unwrap_or_default();
+            return verdict(false, format!("{}: {problem}", look.t("cannot run", "tidak dapat berjalan")));
+        }
+        RunState::Stopped => look.t("stopped", "dihentikan"),
+    };
+    let percent = run
+        .bytes_missing
+        .filter(|_| journal.state.is_active() && journal.bytes > 0)
+        .map(|missing| 100 - (missing.saturating_mul(100) / journal.bytes).min(100));
+    Cell { text: state.to_owned(), tone: Tone::Plain, percent }
 }
 
 #[derive(Template)]
@@ -332,9 +364,10 @@ pub(super) async fn offices(State(dashboard): State<Dashboard>, request: Request
                 look.t("Of bytes", "Dari bita"),
                 look.t("Errors", "Galat"),
             ]);
-        let mut quiet: Vec<&str> = inner.parts.offices.iter().map(|office| &*office.name).collect();
+        let offices = inner.parts.offices.load();
+        let mut quiet: Vec<&str> = offices.iter().map(|office| &*office.name).collect();
         let channel = |name: &str| {
-            let office = inner.parts.offices.iter().find(|office| *office.name == *name);
+            let office = offices.iter().find(|office| *office.name == *name);
             office.map_or_else(|| "live".to_owned(), |office| office.channel.to_string())
         };
         for row in &rows {
@@ -517,6 +550,7 @@ pub(super) async fn events(State(dashboard): State<Dashboard>, request: Request)
                     | EventKind::DateBack
                     | EventKind::Expired
                     | EventKind::VerifyFailure
+                    | EventKind::SeedIncomplete
             );
             let kind = kind(look, event.kind);
             table.row([
@@ -543,6 +577,9 @@ fn kind(look: &Look, kind: EventKind) -> &'static str {
         EventKind::Promoted => look.t("promoted", "dipromosikan"),
         EventKind::RolledBack => look.t("rolled back", "dikembalikan"),
         EventKind::Rescued => look.t("rescued", "diselamatkan"),
+        EventKind::SeedStarted => look.t("seed begun", "persediaan dimulai"),
+        EventKind::Seeded => look.t("seed complete", "persediaan lengkap"),
+        EventKind::SeedIncomplete => look.t("seed incomplete", "persediaan tidak lengkap"),
         EventKind::NotConfigured => look.t("not configured", "tidak dikonfigurasi"),
     }
 }

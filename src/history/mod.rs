@@ -61,8 +61,8 @@ const PAUSE: Duration = Duration::from_secs(10);
 /// What is kept of whom, as plain values.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// How long the addresses of clients are kept; zero: they are never written. Default 30 days: long enough
-    /// to find a desktop that has not been updated, short enough to be no diary of anybody's.
+    /// How long the addresses of clients are kept; zero: they are never written. Default 60 days: as
+    /// long as what they asked for counts as wanted.
     pub clients: Duration,
     /// The offices' networks.
     pub offices: Vec<(IpNet, Arc<str>)>,
@@ -72,7 +72,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { clients: Duration::from_hours(30 * 24), offices: Vec::new(), zone: TimeZone::UTC }
+        Self { clients: Duration::from_hours(60 * 24), offices: Vec::new(), zone: TimeZone::UTC }
     }
 }
 
@@ -175,6 +175,12 @@ impl History {
     /// Goes on with another configuration, from the next writing on.
     pub fn configure(&self, config: Config) {
         self.0.config.store(Arc::new(config));
+    }
+
+    /// Where days begin.
+    #[must_use]
+    pub fn zone(&self) -> TimeZone {
+        self.0.config.load().zone.clone()
     }
 
     /// Writes what is in memory, and returns when that is done. Blocking.

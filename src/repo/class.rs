@@ -8,7 +8,8 @@
 use crate::digest::Digest;
 use crate::repo_path::RepoPath;
 
-use super::config::Kind;
+use super::config::{Config, Kind};
+use super::document;
 
 /// How what stands at a path may be kept and when it must be checked again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub enum PathClass {
     ByHash(Digest),
     /// Never changes under this name: a package, a source archive, a file named by another hash.
     Immutable,
-    /// `InRelease`, `Release`, `Release.gpg`: the head of a suite.
+    /// `InRelease`, `Release`, `Release.gpg`, a checksum list, their like: the head of a suite.
     Release,
     /// A plain-named index of a suite (`Packages.xz`, `Translation-en`, `Contents-amd64.gz` …).
     Index,
@@ -34,10 +35,11 @@ const INDEX_NAMES: [&str; 4] = ["Packages", "Sources", "Contents", "Translation-
 impl PathClass {
     /// The class of `path` in a repository of this kind.
     #[must_use]
-    pub fn of(kind: Kind, path: &RepoPath) -> Self {
-        match kind {
+    pub fn of(config: &Config, path: &RepoPath) -> Self {
+        match config.kind {
+            Kind::Apt | Kind::Files if document::head(config, path).is_some() => Self::Release,
             Kind::Apt => Self::in_archive(path),
-            Kind::Http => Self::Other,
+            Kind::Files | Kind::Http => Self::Other,
         }
     }
 
@@ -46,13 +48,14 @@ impl PathClass {
         if name.is_empty() {
             return Self::Other;
         }
+        // No hash ends like this, so the most frequent question comes first.
+        if is_package(name) {
+            return Self::Immutable;
+        }
         if let Some(class) = by_hash(path) {
             return class;
         }
-        if matches!(name, "InRelease" | "Release" | "Release.gpg") {
-            return Self::Release;
-        }
-        if is_package(name) || has_folder(path, "pool") {
+        if has_folder(path, "pool") {
             return Self::Immutable;
         }
         let named_index = INDEX_NAMES.iter().any(|index| name.starts_with(index));
@@ -141,6 +144,7 @@ mod tests {
     #[case("cuda/Packages.gz", PathClass::Index)]
     #[case("cuda/libcuda_1_amd64.deb", PathClass::Immutable)]
     #[case("pool/main/n/nano/nano_7.2-1_amd64.deb", PathClass::Immutable)]
+    #[case("dists/noble/main/dist-upgrader-all/current/noble.tar.gz", PathClass::Release)]
     #[case("pool/main/n/nano/nano_7.2.orig.tar.xz", PathClass::Immutable)]
     #[case("pool/main/n/nano/nano_7.2.orig.tar.xz.asc", PathClass::Immutable)]
     #[case("ls-lR.gz", PathClass::Other)]
@@ -148,19 +152,22 @@ mod tests {
     #[case("dists/", PathClass::Other)]
     #[case("", PathClass::Other)]
     fn paths_tell_their_class(#[case] path: &str, #[case] class: PathClass) {
-        assert_eq!(PathClass::of(Kind::Apt, &RepoPath::parse(path).unwrap()), class);
-        assert_eq!(PathClass::of(Kind::Http, &RepoPath::parse(path).unwrap()), PathClass::Other);
+        assert_eq!(PathClass::of(&Config::example(Kind::Apt), &RepoPath::parse(path).unwrap()), class);
+        assert_eq!(
+            PathClass::of(&Config::example(Kind::Http), &RepoPath::parse(path).unwrap()),
+            PathClass::Other
+        );
     }
 
     #[test]
     fn by_hash_tells_the_digest() {
         let digest = Digest::of(b"x");
         let path = format!("dists/noble/main/binary-amd64/by-hash/SHA256/{digest}");
-        let class = PathClass::of(Kind::Apt, &RepoPath::parse(&path).unwrap());
+        let class = PathClass::of(&Config::example(Kind::Apt), &RepoPath::parse(&path).unwrap());
         assert_eq!(class, PathClass::ByHash(digest));
         assert_eq!(class.expected(), Some(digest));
         let broken = RepoPath::parse(&path[..path.len() - 1]).unwrap();
-        assert_eq!(PathClass::of(Kind::Apt, &broken), PathClass::Index);
+        assert_eq!(PathClass::of(&Config::example(Kind::Apt), &broken), PathClass::Index);
     }
 
     #[rstest]

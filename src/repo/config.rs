@@ -1,16 +1,18 @@
 //! What a repository is, as plain values: its name, kind, addresses and root of trust.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::apt::table::Expected;
 use crate::repo_path::RepoPath;
 use crate::safe_url::{BaseUrl, Host, Origin, Scheme, UrlError};
 
 /// One configured repository.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// The first segment of its paths: `[a-z0-9][a-z0-9._+-]*`, unique.
     pub name: Arc<str>,
@@ -35,6 +37,10 @@ pub struct Config {
     pub rescue: Vec<Rescue>,
     /// What becomes of files that no index lists, where indices vouch for files.
     pub unlisted: Unlisted,
+    /// Kind `files`: the names of checksum lists. Default [`Config::LISTS`].
+    pub lists: Vec<Arc<str>>,
+    /// Kind `files`: files whose hashes were written down, by path. Nothing else needs to vouch for them.
+    pub given: HashMap<RepoPath, Expected>,
 }
 
 /// What becomes of a file that nothing vouches for, in a repository where something should.
@@ -123,6 +129,28 @@ impl fmt::Display for Rescue {
 impl Config {
     /// Default of [`Config::check_every`].
     pub const CHECK_EVERY: Duration = Duration::from_mins(10);
+
+    /// Default of [`Config::lists`].
+    pub const LISTS: [&str; 2] = ["SHA256SUMS", "SHA512SUMS"];
+
+    /// A repository of this kind, for unit tests.
+    #[cfg(test)]
+    pub(crate) fn example(kind: Kind) -> Self {
+        Self {
+            name: "example".into(),
+            kind,
+            upstreams: vec!["http://archive.example/ubuntu".parse().unwrap()],
+            aliases: Vec::new(),
+            trust: Trust::None,
+            keyrings: Vec::new(),
+            check_every: Self::CHECK_EVERY,
+            legacy_sha1: false,
+            rescue: Vec::new(),
+            unlisted: Unlisted::Pass,
+            lists: Self::LISTS.map(Arc::from).to_vec(),
+            given: HashMap::new(),
+        }
+    }
 }
 
 /// What the paths of a repository mean.
@@ -130,6 +158,8 @@ impl Config {
 pub enum Kind {
     /// One or many apt archives.
     Apt,
+    /// Release images and single files, with checksum lists or hashes that were written down.
+    Files,
     /// Any origin, cached by its own headers (RFC 9111).
     Http,
 }
@@ -140,6 +170,7 @@ impl Kind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Apt => "apt",
+            Self::Files => "files",
             Self::Http => "http",
         }
     }

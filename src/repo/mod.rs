@@ -9,8 +9,10 @@
 pub mod apt;
 mod class;
 mod config;
+pub mod document;
 mod resource;
 mod routes;
+pub mod sums;
 
 pub use class::{PathClass, suite_folder};
 pub use config::{Alias, Config, HostPattern, Kind, Rescue, Trust, Unlisted};

@@ -7,13 +7,15 @@ use crate::repo_path::RepoPath;
 
 use super::class::{PathClass, suite_folder};
 use super::config::{Config, Kind};
+use super::document::{self, Form};
 
-/// One configured repository. Its position in the configuration is its identity inside the program.
+/// One configured repository. Its number is its identity inside the program.
 #[derive(Debug)]
 pub struct Repository {
     /// What the administrator wrote.
     pub config: Config,
-    /// Position in the configuration.
+    /// Its number: one that is configured otherwise is another repository, whatever its name, and gets a number
+    /// that none had before.
     pub index: usize,
 }
 
@@ -47,10 +49,10 @@ pub struct Resource {
 
 impl Resource {
     /// Understands `path` in `repository`. A query is part of the name for kind `http` and means
-    /// nothing to an apt repository, which is made of plain files.
+    /// nothing to repositories that are made of plain files.
     #[must_use]
     pub fn new(repository: Arc<Repository>, path: RepoPath, query: Option<&str>) -> Self {
-        let class = PathClass::of(repository.config.kind, &path);
+        let class = PathClass::of(&repository.config, &path);
         let query = query.filter(|_| repository.config.kind == Kind::Http).map(Arc::from);
         Self { repository, path, query, class }
     }
@@ -62,6 +64,12 @@ impl Resource {
             None => self.path.shared(),
             Some(query) => Arc::from(format!("{}?{query}", self.path)),
         }
+    }
+
+    /// The suite, or its counterpart, whose document this is, and in which form; `None` for other files.
+    #[must_use]
+    pub fn head(&self) -> Option<(RepoPath, Form)> {
+        document::head(&self.repository.config, &self.path)
     }
 
     /// The folder of the suite it belongs to; see [`suite_folder`].

@@ -14,6 +14,8 @@ pub struct Repositories {
     list: Vec<Arc<Repository>>,
     /// Longest folder first, so that the most specific address wins.
     addresses: Vec<Address>,
+    /// The first number that no repository has had.
+    next: usize,
 }
 
 /// One host and folder by which clients may know a repository.
@@ -40,10 +42,29 @@ impl Repositories {
     /// Indexes the configured repositories.
     #[must_use]
     pub fn new(configs: Vec<Config>) -> Self {
+        Self::after(None, configs)
+    }
+
+    /// Repositories as they are configured now. Those that have not changed stay the same; others get numbers
+    /// of their own.
+    #[must_use]
+    pub fn reconfigured(&self, configs: Vec<Config>) -> Self {
+        Self::after(Some(self), configs)
+    }
+
+    fn after(before: Option<&Self>, configs: Vec<Config>) -> Self {
+        let mut next = before.map_or(0, |before| before.next);
         let list: Vec<_> = configs
             .into_iter()
-            .enumerate()
-            .map(|(index, config)| Arc::new(Repository { config, index }))
+            .map(|config| {
+                let same = before.and_then(|before| before.by_name(&config.name));
+                if let Some(same) = same.filter(|same| same.config == config) {
+                    return Arc::clone(same);
+                }
+                let index = next;
+                next += 1;
+                Arc::new(Repository { config, index })
+            })
             .collect();
         let mut addresses = Vec::new();
         for repository in &list {
@@ -67,7 +88,13 @@ impl Repositories {
             }
         }
         addresses.sort_by_key(|address| std::cmp::Reverse(address.folder.as_str().len()));
-        Self { list, addresses }
+        Self { list, addresses, next }
+    }
+
+    /// The first number that none of them has, nor any before them.
+    #[must_use]
+    pub const fn next_number(&self) -> usize {
+        self.next
     }
 
     /// In the order of the configuration.
@@ -125,25 +152,17 @@ impl Repositories {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use rstest::rstest;
 
-    use super::super::config::{Kind, Trust};
+    use super::super::config::Kind;
     use super::*;
 
     fn repository(name: &str, upstream: &str, aliases: &[&str]) -> Config {
         Config {
             name: name.into(),
-            kind: Kind::Apt,
             upstreams: vec![upstream.parse().unwrap()],
             aliases: aliases.iter().map(|alias| alias.parse().unwrap()).collect(),
-            trust: Trust::None,
-            keyrings: Vec::new(),
-            check_every: Duration::from_mins(10),
-            legacy_sha1: false,
-            rescue: Vec::new(),
-            unlisted: super::super::config::Unlisted::Pass,
+            ..Config::example(Kind::Apt)
         }
     }
 
@@ -183,6 +202,21 @@ mod tests {
         let resource = repositories.by_address(&host.parse().unwrap(), port, &path, None);
         let seen = resource.as_ref().map(|r| (&**r.repository.name(), r.path.as_str()));
         assert_eq!(seen, found);
+    }
+
+    #[test]
+    fn what_has_not_changed_stays_the_same() {
+        let before = repositories();
+        let after = before.reconfigured(vec![
+            repository("own", "http://10.0.0.5:8080/apt", &[]),
+            repository("ppa", "https://ppa.example", &[]),
+            repository("new", "https://new.example", &[]),
+        ]);
+        let numbers: Vec<_> = after.list().iter().map(|one| (&**one.name(), one.index)).collect();
+        assert_eq!(numbers, [("own", 3), ("ppa", 4), ("new", 5)]);
+        assert!(Arc::ptr_eq(&after.list()[0], &before.list()[3]));
+        let again = after.reconfigured(vec![repository("ubuntu", "http://archive.ubuntu.com/ubuntu", &[])]);
+        assert_eq!(again.list()[0].index, 6, "a number is not given twice");
     }
 
     #[test]

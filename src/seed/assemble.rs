@@ -3,12 +3,13 @@
 //! It blocks and works for up to seconds; the [planner](super::planner) runs it beside the runtime, once at a
 //! time. What it needs it takes from a [`Shelf`], so that it knows neither store nor network.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use super::closure::{Closure, Tangled, Unresolved, Wish, closure};
+use super::closure::{Closure, Tangled, Unresolved, Wish, closure, followed, root};
 use super::config::Config;
+use super::family;
 use super::offers::Offers;
 use super::plan::{Part, Plan, Planned};
 use super::select;
@@ -18,6 +19,7 @@ use crate::repo::apt::checksum::Checksum;
 use crate::repo::apt::compression::{Capped, Compression, unpack};
 use crate::repo::apt::index::{self, IndexError, IndexKind};
 use crate::repo_path::RepoPath;
+use crate::wan::Forecast;
 
 /// Where the bytes are.
 pub(super) trait Shelf {
@@ -33,11 +35,10 @@ pub(super) struct Material {
     pub(super) suites: Vec<SuiteMaterial>,
     /// What `dpkg --get-selections` printed.
     pub(super) selections: String,
-    /// What was asked for lately: names, each with its architecture.
-    pub(super) learned: Vec<String>,
+    /// What was asked for lately: names, each with its architecture, most wanted first.
+    pub(super) learned: Vec<Arc<str>>,
     /// What is known to be missing already.
     pub(super) unresolved: Vec<Unresolved>,
-    pub(super) rate: Option<u64>,
 }
 
 /// What a plan takes from one suite.
@@ -86,10 +87,63 @@ pub enum AssemblyError {
 
 /// Makes the plan. Blocking.
 pub(super) fn assemble(material: &Material, shelf: &impl Shelf) -> Result<Plan, AssemblyError> {
-    let mut universe = Universe::new(&material.config.architectures);
-    // By origin: the folder below which paths are meant.
-    let mut roots = Vec::new();
+    let mut files = Files::default();
     for suite in &material.suites {
+        files.planned.extend(suite.files.iter().cloned());
+    }
+    // Each with how much it is wanted: the less, the more.
+    let mut wanted: Vec<(usize, Planned)> = Vec::new();
+    let mut unresolved = material.unresolved.clone();
+    for suites in together(material) {
+        let architectures = &material.config.architectures;
+        let (universe, roots) = read_universe(suites.iter().copied(), architectures, shelf)?;
+        let chosen = choose(&universe, material)?;
+        for (rank, package) in &chosen.packages {
+            let (path, size, checksum, origin) = universe.file(*package);
+            let root = &roots[usize::from(origin.0)];
+            let file = planned(root, &String::from_utf8_lossy(path), size, checksum, Part::Package);
+            wanted.extend(file.map(|file| (*rank, file)));
+        }
+        unresolved.extend(chosen.unresolved);
+        if material.config.sources {
+            let packages: Vec<_> = chosen.packages.iter().map(|(_, id)| *id).collect();
+            unresolved.extend(add_sources(&universe, &packages, material, &suites, shelf, &mut files)?);
+        }
+    }
+    if material.config.packages.is_only_learned() {
+        // What is learned is installed somewhere, with what it needs from wherever that came.
+        unresolved.clear();
+    }
+    // Stable: what is wanted alike keeps its order.
+    wanted.sort_by_key(|(rank, _)| *rank);
+    let packages = wanted.len() as u64;
+    files.planned.extend(wanted.into_iter().map(|(_, file)| file));
+    finish(material, files, packages, unresolved, shelf)
+}
+
+/// The suites that are planned together: all of a seed, but where it only follows what desktops ask for, each release
+/// for itself, since a package is another version in each.
+fn together(material: &Material) -> Vec<Vec<&SuiteMaterial>> {
+    let all = material.suites.iter();
+    if !material.config.packages.is_only_learned() {
+        return vec![all.collect()];
+    }
+    let mut families: BTreeMap<(&str, &str), Vec<&SuiteMaterial>> = BTreeMap::new();
+    for suite in all {
+        families.entry(family::of(&suite.folder)).or_default().push(suite);
+    }
+    families.into_values().collect()
+}
+
+/// What suites list for these architectures; and by origin the folder below which paths are meant. Blocking.
+pub(super) fn read_universe<'m>(
+    suites: impl IntoIterator<Item = &'m SuiteMaterial>,
+    architectures: &[String],
+    shelf: &impl Shelf,
+) -> Result<(Universe, Vec<Arc<str>>), AssemblyError> {
+    let mut universe = Universe::new(architectures);
+    let mut roots = Vec::new();
+    for suite in suites {
         let origin = universe.add_origin(suite.pin).map_err(AssemblyError::Universe)?;
         roots.push(Arc::clone(&suite.root));
         for index in &suite.packages {
@@ -98,51 +152,96 @@ pub(super) fn assemble(material: &Material, shelf: &impl Shelf) -> Result<Plan, 
             universe.read(origin, input).map_err(wrong)?;
         }
     }
-    let Closure { packages, unresolved } = choose(&universe, material)?;
-    let mut files = Files::default();
-    for suite in &material.suites {
-        files.planned.extend(suite.files.iter().cloned());
-    }
-    for package in &packages {
-        let (path, size, checksum, origin) = universe.file(*package);
-        let root = &roots[usize::from(origin.0)];
-        files.add(root, &String::from_utf8_lossy(path), size, checksum, Part::Package);
-    }
-    let mut unresolved: Vec<_> = material.unresolved.iter().cloned().chain(unresolved).collect();
-    if material.config.sources {
-        let missing = add_sources(&universe, &packages, material, shelf, &mut files)?;
-        unresolved.extend(missing);
-    }
-    let packages = packages.len() as u64;
-    drop(universe);
-    finish(material, files, packages, unresolved, shelf)
+    Ok((universe, roots))
+}
+
+/// The packages of a seed.
+#[derive(Default)]
+struct Chosen {
+    /// Each once, with how much it is wanted: what is asked for first has the least number.
+    packages: Vec<(usize, PackageId)>,
+    unresolved: Vec<Unresolved>,
 }
 
 /// The packages that a seed wants, with all that they need.
-fn choose(universe: &Universe, material: &Material) -> Result<Closure, AssemblyError> {
+fn choose(universe: &Universe, material: &Material) -> Result<Chosen, AssemblyError> {
     let config = &material.config;
     if config.packages.everything {
-        return Ok(Closure { packages: universe.packages().collect(), unresolved: Vec::new() });
+        let packages = universe.packages().map(|id| (0, id)).collect();
+        return Ok(Chosen { packages, unresolved: Vec::new() });
     }
     let mut names = config.packages.names.clone();
     names.extend(select::selected(&material.selections));
-    let mut found = Closure::default();
+    let mut found = Chosen::default();
+    let mut ranks = Vec::new();
     for (position, native) in universe.architectures().enumerate() {
         let offers = Offers::new(universe, native);
         let mut wished = select::for_machine(offers, &names, position == 0);
         let more = select::more(offers, &config.packages, &material.learned);
         wished.extend(more.iter().map(String::as_str));
         let wish = Wish { names: &wished, recommends: config.recommends, extent: config.closure };
-        let one = closure(offers, &wish)?;
-        found.packages.extend(one.packages.iter().filter_map(|id| offers.before_phased(*id)));
-        found.packages.extend(one.packages);
-        found.unresolved.extend(one.unresolved);
+        let Closure { packages, unresolved } = for_all_machines(offers, &wish)?;
+        found.unresolved.extend(unresolved);
+        ranks.extend(in_order(offers, &wish, &packages, material));
     }
-    found.packages.sort_unstable();
-    found.packages.dedup();
+    // The first place that a package has for any machine.
+    ranks.sort_unstable();
+    let mut seen = HashSet::new();
+    found.packages.extend(ranks.into_iter().filter(|(_, id)| seen.insert(*id)));
     found.unresolved.sort_unstable();
     found.unresolved.dedup();
     Ok(found)
+}
+
+/// The closure for machines that get every update, and, where some updates come to others first, for those that do
+/// not get them yet.
+pub(super) fn for_all_machines(offers: Offers<'_>, wish: &Wish<'_>) -> Result<Closure, Tangled> {
+    let mut found = closure(offers, wish)?;
+    if found.packages.iter().any(|id| offers.universe().phased(*id) < 100) {
+        // What is unresolved here only may well be resolved by a version that apt takes in spite of its share.
+        found.packages.extend(closure(offers.without_phased(), wish)?.packages);
+        found.packages.sort_unstable();
+        found.packages.dedup();
+    }
+    Ok(found)
+}
+
+/// The packages with their rank: the position of the first name that needs them. What is learned has the order in
+/// which it is wanted, and before all that it needs: what a desktop did not have it would have asked for.
+fn in_order(
+    offers: Offers<'_>,
+    wish: &Wish<'_>,
+    packages: &[PackageId],
+    material: &Material,
+) -> Vec<(usize, PackageId)> {
+    let plain = |name: &str| name.rsplit_once(':').map_or(name, |(name, _)| name).to_owned();
+    let only_learned = material.config.packages.is_only_learned();
+    let places: HashMap<String, usize> =
+        material.learned.iter().enumerate().rev().map(|(place, name)| (plain(name), place)).collect();
+    let both = [offers, offers.without_phased()];
+    let mut ranks: HashMap<PackageId, Option<usize>> = packages.iter().map(|id| (*id, None)).collect();
+    for (position, name) in wish.names.iter().enumerate() {
+        let rank = if only_learned { places.get(&plain(name)).copied() } else { Some(position) };
+        let roots: Vec<_> = both.into_iter().filter_map(|offers| root(offers, name).ok()).collect();
+        let mut queue = roots.clone();
+        let mut seen = HashSet::new();
+        while let Some(id) = queue.pop() {
+            let Some(place) = ranks.get_mut(&id) else { continue };
+            let own = roots.contains(&id);
+            let rank = rank.map(|rank| if only_learned && !own { rank + places.len() } else { rank });
+            if place.is_some_and(|known| rank.is_none_or(|rank| rank >= known)) || !seen.insert(id) {
+                continue;
+            }
+            *place = rank.or(*place);
+            for (_, clause) in followed(offers.universe(), id, wish.recommends) {
+                let of = offers.universe().architecture_of(id);
+                for offers in both {
+                    queue.extend(offers.meeting(clause, of).unwrap_or_default());
+                }
+            }
+        }
+    }
+    ranks.into_iter().map(|(id, rank)| (rank.unwrap_or(usize::MAX), id)).collect()
 }
 
 /// Adds the sources of the packages, and tells which are not there.
@@ -150,6 +249,7 @@ fn add_sources(
     universe: &Universe,
     packages: &[PackageId],
     material: &Material,
+    suites: &[&SuiteMaterial],
     shelf: &impl Shelf,
     files: &mut Files,
 ) -> Result<Vec<Unresolved>, AssemblyError> {
@@ -158,7 +258,7 @@ fn add_sources(
     let key = |(name, version): (&[u8], &[u8])| [name, version].join(&b' ');
     let mut wanted: HashMap<Vec<u8>, bool> =
         packages.iter().map(|package| (key(universe.source(*package)), false)).collect();
-    for suite in &material.suites {
+    for suite in suites {
         for index in &suite.sources {
             let wrong = |source| AssemblyError::Index { suite: Arc::clone(&suite.folder), source };
             let input = open(shelf, index).map_err(wrong)?;
@@ -231,7 +331,7 @@ fn finish(
         unresolved,
         left_out,
         hours: config.hours,
-        rate: material.rate,
+        forecast: Forecast::default(),
     })
 }
 
@@ -248,11 +348,14 @@ struct Files {
 }
 
 impl Files {
-    /// Adds a file below an archive's root. A path that is none was passed over when the index was read.
     fn add(&mut self, root: &str, path: &str, size: u64, checksum: Checksum, part: Part) {
-        let whole = if root.is_empty() { path.to_owned() } else { format!("{root}/{path}") };
-        if let Ok(path) = RepoPath::from_decoded(&whole) {
-            self.planned.push(Planned { path, size, checksum, part, present: false });
-        }
+        self.planned.extend(planned(root, path, size, checksum, part));
     }
+}
+
+/// A file below an archive's root. A path that is none was passed over when the index was read.
+fn planned(root: &str, path: &str, size: u64, checksum: Checksum, part: Part) -> Option<Planned> {
+    let whole = if root.is_empty() { path.to_owned() } else { format!("{root}/{path}") };
+    let path = RepoPath::from_decoded(&whole).ok()?;
+    Some(Planned { path, size, checksum, part, present: false })
 }

@@ -182,7 +182,7 @@ fn everything(
 }
 
 /// The package that a name means.
-fn root(offers: Offers<'_>, wished: &str) -> Result<PackageId, Unresolved> {
+pub(super) fn root(offers: Offers<'_>, wished: &str) -> Result<PackageId, Unresolved> {
     let universe = offers.universe();
     let unresolved = |reason: String| Unresolved { package: wished.to_owned(), reason };
     let (name, architecture) = match wished.rsplit_once(':') {

@@ -229,3 +229,39 @@ proptest! {
         }
     }
 }
+
+/// As apt: what is newly installed is the newest version, unless the machine takes its share for a pin.
+#[test]
+fn machines_that_get_an_update_later_see_the_one_before() {
+    let universe = universe(&[
+        (
+            Pin::Usual,
+            "a 1 amd64; Depends: old\nold 1 amd64\nnew 1 amd64\nonly 1 amd64; Phased-Update-Percentage: 0",
+        ),
+        (
+            Pin::Usual,
+            "a 2 amd64; Depends: new, only; Phased-Update-Percentage: 10\ns 2 amd64; Phased-Update-Percentage: 10",
+        ),
+        (Pin::Usual, "s 2 amd64\na 3 i386; Phased-Update-Percentage: 200"),
+        (Pin::Usual, "s 1 amd64"),
+    ]);
+    let native = universe.architecture(b"amd64").unwrap();
+    let offers = Offers::new(&universe, native);
+    let names = |offers| {
+        let wish = Wish { names: &["a", "s"], recommends: true, extent: Extent::Apt };
+        let closure = closure(offers, &wish).unwrap();
+        assert_eq!(closure.unresolved, []);
+        let name = |id: PackageId| {
+            [universe.package_name(id), universe.version(id)].map(String::from_utf8_lossy).concat()
+        };
+        let mut names: Vec<_> = closure.packages.into_iter().map(name).collect();
+        names.sort_unstable();
+        names.join(" ")
+    };
+    assert_eq!(names(offers), "a2 new1 only1 s2");
+    // What security gives to all is held back by nobody.
+    assert_eq!(names(offers.without_phased()), "a1 old1 s2");
+    // Nor is what exists in no other version: apt installs it where something needs it.
+    let wish = Wish { names: &["only"], recommends: true, extent: Extent::Apt };
+    assert_eq!(closure(offers.without_phased(), &wish).unwrap().packages.len(), 1);
+}

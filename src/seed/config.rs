@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::closure::Extent;
-use super::hours::Hours;
 use super::universe::Priority;
+use crate::wan::Hours;
 
 /// A configured seed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,9 @@ pub struct Config {
     pub budget: Option<u64>,
     /// When it may use the line; always when absent.
     pub hours: Option<Hours>,
+    /// Whether it is there without being configured: nobody waits for what it cannot resolve, and it is content with
+    /// the indices that desktops use.
+    pub built_in: bool,
 }
 
 impl Config {
@@ -61,6 +64,12 @@ pub struct Packages {
 }
 
 impl Packages {
+    /// Whether what is learned is all that is wanted.
+    #[must_use]
+    pub fn is_only_learned(&self) -> bool {
+        self.learned && Self { learned: false, ..self.clone() }.is_nothing()
+    }
+
     /// Whether nothing is wanted.
     #[must_use]
     pub const fn is_nothing(&self) -> bool {

@@ -3,10 +3,21 @@
 //! Of each name and architecture apt considers one version only, the *candidate*: the newest one of the suites
 //! with the best pin. Nothing is installed yet when a seed is planned, so that only candidates count, and a
 //! machine sees packages of its own architecture first, those of its others where they say that they serve it.
+//!
+//! # Updates that come to some machines first
+//!
+//! A version with `Phased-Update-Percentage` below 100 is for that share of machines, drawn from machine, source
+//! and version. apt (2.4 to 3.1: `PhasingApplied` in `apt-pkg/depcache.cc`, called in `upgrade.cc`,
+//! `algorithms.cc` and `solver3.cc`) looks at it in *upgrades* alone: whoever is not drawn keeps what is installed,
+//! and asks for nothing. What is *newly installed* is the newest version, whatever its share. Only with
+//! `APT::Get::Phase-Policy` (`ExcludePhased` in `policy.cc`; off by default, on in the first apt that knew
+//! phasing) is such a version pinned to 1 for those who are not drawn, so that they install the one before it. What
+//! comes from a suite for security is never held back. So a desktop asks for one of two sets: with such updates,
+//! and [without](Offers::without_phased); a seed holds both.
 
 use super::names::NameId;
 use super::relation::{Alternative, BadRelation, Clause};
-use super::universe::{ArchId, MultiArch, PackageId, Universe};
+use super::universe::{ArchId, MultiArch, PackageId, Pin, Universe};
 use crate::repo::apt::version;
 
 /// A universe as a machine of one architecture sees it.
@@ -14,13 +25,22 @@ use crate::repo::apt::version;
 pub struct Offers<'u> {
     universe: &'u Universe,
     native: ArchId,
+    /// Whether updates that do not come to all machines yet are taken as any other.
+    phased: bool,
 }
 
 impl<'u> Offers<'u> {
     /// What a machine of the architecture `native` sees.
     #[must_use]
     pub const fn new(universe: &'u Universe, native: ArchId) -> Self {
-        Self { universe, native }
+        Self { universe, native, phased: true }
+    }
+
+    /// The same for a machine that does not get updates yet which come to others first: to it they are as good
+    /// as nothing, and no worse.
+    #[must_use]
+    pub const fn without_phased(self) -> Self {
+        Self { phased: false, ..self }
     }
 
     /// The universe.
@@ -43,23 +63,21 @@ impl<'u> Offers<'u> {
         }
     }
 
-    /// The candidate of a name on this machine for packages that belong to `architecture`.
-    pub(super) fn candidate(&self, name: NameId, architecture: ArchId) -> Option<PackageId> {
-        self.best(name, architecture, |_| true)
+    fn pin_of(&self, package: PackageId) -> Pin {
+        if self.phased || self.universe.phased(package) >= 100 {
+            self.universe.pin_of(package)
+        } else {
+            Pin::NotAutomatic
+        }
     }
 
-    /// The newest version of those that are `wanted`.
-    pub(super) fn best(
-        &self,
-        name: NameId,
-        architecture: ArchId,
-        wanted: impl Fn(PackageId) -> bool,
-    ) -> Option<PackageId> {
+    /// The candidate of a name on this machine for packages that belong to `architecture`.
+    pub(super) fn candidate(&self, name: NameId, architecture: ArchId) -> Option<PackageId> {
         let universe = self.universe;
-        let mut all = universe.of_name(name).filter(|id| self.home(*id) == architecture && wanted(*id));
+        let mut all = universe.of_name(name).filter(|id| self.home(*id) == architecture);
         let first = all.next()?;
         Some(all.fold(first, |best, other| {
-            let pins = universe.pin_of(other).cmp(&universe.pin_of(best));
+            let pins = self.pin_of(other).cmp(&self.pin_of(best));
             let newer = pins.then_with(|| version::compare(universe.version(other), universe.version(best)));
             if newer.is_gt() { other } else { best }
         }))
@@ -72,15 +90,6 @@ impl<'u> Offers<'u> {
     /// Whether a machine of this architecture would take this package of its name.
     pub(super) fn is_own_candidate(&self, package: PackageId) -> bool {
         self.home(package) == self.native && self.is_candidate(package)
-    }
-
-    /// What machines have that do not get a version yet, because it comes to some of them first.
-    pub(super) fn before_phased(&self, package: PackageId) -> Option<PackageId> {
-        let universe = self.universe;
-        if universe.phased(package) >= 100 {
-            return None;
-        }
-        self.best(universe.name_of(package), self.home(package), |other| universe.phased(other) >= 100)
     }
 
     /// Every candidate that meets the clause for a package of the architecture `of`, best first.

@@ -1,13 +1,15 @@
 //! A plan: every file that a seed wants here.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::closure::Unresolved;
-use super::hours::Hours;
+use crate::cache::Wanted;
 use crate::repo::apt::checksum::Checksum;
 use crate::repo_path::RepoPath;
+use crate::wan::{Forecast, Hours};
 
 /// What a seed intends: everything that is needed to fetch and to check it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +30,8 @@ pub struct Plan {
     pub left_out: (u64, u64),
     /// When the seed may use the line.
     pub hours: Option<Hours>,
-    /// How fast it may, in bytes a second; as fast as it can when absent.
-    pub rate: Option<u64>,
+    /// How long the missing bytes took from when it was made on, within those hours.
+    pub forecast: Forecast,
 }
 
 /// One file of a plan.
@@ -60,6 +62,13 @@ pub enum Part {
     Source,
 }
 
+impl Planned {
+    /// What is to be had.
+    pub(super) const fn wanted(&self) -> Wanted<'_> {
+        Wanted { path: &self.path, size: self.size, checksum: self.checksum }
+    }
+}
+
 impl Plan {
     /// The bytes of all files.
     #[must_use]
@@ -73,22 +82,32 @@ impl Plan {
         self.files.iter().filter(|file| !file.present).map(|file| file.size).sum()
     }
 
-    /// How long the missing bytes take on the line, in seconds, rounded up; `None` when nothing limits it.
+    /// How long the line is used for the missing bytes, in seconds, rounded up; `None` when some of them come
+    /// at hours at which nothing limits it.
     #[must_use]
     pub fn seconds_at_limit(&self) -> Option<u64> {
-        self.rate.map(|rate| self.bytes_missing().div_ceil(rate.max(1)))
+        (self.forecast.unlimited == 0).then(|| whole_seconds(self.forecast.busy))
     }
 
-    /// How long that is from the first of the seed's hours on, in seconds, other hours included.
+    /// How long that is from now on, in seconds, rounded up, hours of rest included.
     #[must_use]
     pub fn seconds_within_hours(&self) -> Option<u64> {
-        let seconds = self.seconds_at_limit()?;
-        let Some(hours) = self.hours else { return Some(seconds) };
-        let open = hours.seconds_a_day();
-        // The last day ends with the transfer, not with the hours.
-        let days = seconds.saturating_sub(1) / open;
-        Some(seconds.saturating_add(days.saturating_mul(24 * 3600 - open)))
+        (self.forecast.unlimited == 0).then(|| whole_seconds(self.forecast.elapsed))
     }
+
+    /// How fast the missing bytes come in the mean, in bytes a second.
+    fn bytes_per_second(&self) -> Option<u64> {
+        let nanos = self.forecast.busy.as_nanos();
+        let bytes = u128::from(self.bytes_missing()) * 1_000_000_000;
+        (self.forecast.unlimited == 0)
+            .then(|| bytes.checked_div(nanos))
+            .flatten()
+            .and_then(|rate| u64::try_from(rate).ok())
+    }
+}
+
+fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0))
 }
 
 /// A plan as scripts read it. Field names are an interface: more may come, none changes its meaning.
@@ -110,14 +129,20 @@ pub struct PlanFacts {
     pub bytes_present: u64,
     /// Bytes that are not.
     pub bytes_missing: u64,
-    /// What the seed may use of the line, in bytes a second; null when nothing limits it.
+    /// What the seed may use of the line, in bytes a second, the mean over the time that it takes; null when
+    /// nothing is missing, or `bytes_without_limit` is not 0.
     pub bytes_per_second: Option<u64>,
-    /// How long the missing bytes take at that rate, in seconds; null when nothing limits it.
+    /// How long the line is used for the missing bytes, in seconds, at the limits of the hours at which they
+    /// come, if nobody more urgent uses it; null when `bytes_without_limit` is not 0.
     pub seconds_at_limit: Option<u64>,
     /// The seed's hours.
     pub hours: Option<String>,
-    /// How long that is from the first of those hours on, in seconds, the pauses included.
+    /// How long that is from now on, in seconds, with the waiting for those hours.
     pub seconds_within_hours: Option<u64>,
+    /// Missing bytes that come at hours without a limit, as fast as the line is.
+    pub bytes_without_limit: u64,
+    /// In how many seconds those hours begin; null when there are no such bytes.
+    pub seconds_until_no_limit: Option<u64>,
     /// What cannot be resolved.
     pub unresolved: Vec<UnresolvedFacts>,
     /// Files that the seed's budget leaves out.
@@ -181,10 +206,13 @@ impl From<&Plan> for PlanFacts {
             bytes,
             bytes_present: bytes - bytes_missing,
             bytes_missing,
-            bytes_per_second: plan.rate,
+            bytes_per_second: plan.bytes_per_second(),
             seconds_at_limit: plan.seconds_at_limit(),
             hours: plan.hours.map(|hours| hours.to_string()),
             seconds_within_hours: plan.seconds_within_hours(),
+            bytes_without_limit: plan.forecast.unlimited,
+            seconds_until_no_limit: (plan.forecast.unlimited > 0)
+                .then(|| whole_seconds(plan.forecast.elapsed)),
             unresolved: plan.unresolved.iter().map(unresolved).collect(),
             left_out_files: plan.left_out.0,
             left_out_bytes: plan.left_out.1,
@@ -196,7 +224,7 @@ impl From<&Plan> for PlanFacts {
 mod tests {
     use super::*;
 
-    fn plan(sizes: &[(u64, bool)], rate: Option<u64>, hours: Option<&str>) -> Plan {
+    fn plan(sizes: &[(u64, bool)], forecast: Forecast, hours: Option<&str>) -> Plan {
         let file = |(number, (size, present)): (usize, &(u64, bool))| Planned {
             path: RepoPath::from_decoded(&format!("pool/{number}.deb")).unwrap(),
             size: *size,
@@ -213,32 +241,41 @@ mod tests {
             unresolved: Vec::new(),
             left_out: (0, 0),
             hours: hours.map(|hours| hours.parse().unwrap()),
-            rate,
+            forecast,
         }
     }
 
     #[test]
     fn time_is_that_of_what_is_missing() {
-        let made = plan(&[(1000, true), (2500, false), (501, false)], Some(1000), None);
+        let forecast = Forecast {
+            elapsed: Duration::from_millis(9500),
+            busy: Duration::from_millis(3001),
+            unlimited: 0,
+        };
+        let made = plan(&[(1000, true), (2500, false), (501, false)], forecast, Some("18:00-06:00"));
         assert_eq!((made.bytes(), made.bytes_missing()), (4001, 3001));
-        assert_eq!((made.seconds_at_limit(), made.seconds_within_hours()), (Some(4), Some(4)));
-        assert_eq!(plan(&[(1, false)], None, None).seconds_at_limit(), None);
+        let facts = PlanFacts::from(&made);
+        assert_eq!((facts.seconds_at_limit, facts.seconds_within_hours), (Some(4), Some(10)));
+        assert_eq!((facts.bytes_per_second, facts.bytes_without_limit), (Some(1000), 0));
+        assert_eq!(facts.seconds_until_no_limit, None);
     }
 
     #[test]
-    fn hours_stretch_it_over_days() {
-        let (hour, day) = (3600, 86_400);
-        for (seconds, expected) in
-            [(0, 0), (12 * hour, 12 * hour), (13 * hour, day + hour), (30 * hour, 2 * day + 6 * hour)]
-        {
-            let made = plan(&[(seconds, false)], Some(1), Some("18:00-06:00"));
-            assert_eq!(made.seconds_within_hours(), Some(expected), "{seconds}");
-        }
+    fn what_nothing_limits_has_no_time() {
+        let forecast =
+            Forecast { elapsed: Duration::from_mins(1), busy: Duration::from_mins(1), unlimited: 400 };
+        let facts = PlanFacts::from(&plan(&[(1000, false)], forecast, None));
+        assert_eq!((facts.seconds_at_limit, facts.seconds_within_hours), (None, None));
+        assert_eq!((facts.bytes_per_second, facts.bytes_without_limit), (None, 400));
+        assert_eq!(facts.seconds_until_no_limit, Some(60));
+        let nothing = PlanFacts::from(&plan(&[(1000, true)], Forecast::default(), None));
+        assert_eq!((nothing.seconds_at_limit, nothing.seconds_within_hours), (Some(0), Some(0)));
     }
 
     #[test]
     fn facts_add_up() {
-        let facts = PlanFacts::from(&plan(&[(10, true), (5, false)], None, Some("00:00-24:00")));
+        let made = plan(&[(10, true), (5, false)], Forecast::default(), Some("00:00-24:00"));
+        let facts = PlanFacts::from(&made);
         assert_eq!((facts.bytes, facts.bytes_present, facts.bytes_missing), (15, 10, 5));
         assert_eq!(facts.files[0].sha256, None);
         assert_eq!(facts.suites, [PlannedSuite { suite: "dists/noble".into(), generation: 3 }]);

@@ -3,26 +3,25 @@
 //! One plan is made at a time, since each takes some 150 MB for a large release. It is made by a task that
 //! belongs to nobody who asks: who asks meanwhile waits for the same one, and who stops waiting can ask again.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::assemble::{AssemblyError, Material, assemble};
 use super::config::Config;
 use super::gather::folder;
+use super::learned::{self, Learning};
 use super::obtain::{Shelved, read_list, take_suite};
-use super::plan::Plan;
-use super::select;
+use super::once::Jobs;
+use super::plan::{Part, Plan};
+use super::rehearsal::RehearsalFacts;
 use crate::cache::{Cache, Failure};
-
-/// How long what desktops asked for counts as learned, in seconds.
-const LEARNED: i64 = 60 * 24 * 3600;
-
-/// How long a finished plan waits for whoever asked for it.
-const KEPT: Duration = Duration::from_mins(5);
+use crate::repo::Repository;
+use crate::safe_url::Host;
+use crate::wan::Governor;
 
 /// Makes plans; clones are the same one.
 #[derive(Clone)]
@@ -30,27 +29,37 @@ pub struct Planner(Arc<Inner>);
 
 struct Inner {
     cache: Cache,
-    seeds: Vec<Arc<Config>>,
-    rate: Option<u64>,
+    /// Replaced as a whole when the configuration is read again, and when something is learned.
+    seeds: ArcSwap<Seeds>,
+    governor: Governor,
     turn: Semaphore,
-    /// Held for single operations only.
-    jobs: Mutex<Jobs>,
+    /// Plans of some 20 MB each for a whole large release, until whoever asked has taken them.
+    plans: Jobs<Key, Planned>,
+    rehearsals: Rehearsals,
+}
+
+/// The seeds that there are.
+#[derive(Clone)]
+struct Seeds {
+    configured: Vec<Arc<Config>>,
+    learning: Learning,
+    /// Those that are there without being configured.
+    learned: Vec<Arc<Config>>,
+}
+
+impl Seeds {
+    fn new(configured: Vec<Config>, learning: Learning) -> Self {
+        Self { configured: configured.into_iter().map(Arc::new).collect(), learning, learned: Vec::new() }
+    }
 }
 
 /// By the seed's name and whether what is missing is fetched.
 type Key = (Arc<str>, bool);
 
-/// The plans that are made, and those that nobody has taken yet: at most two for each seed, of some 20 MB each
-/// for a whole large release.
-type Jobs = HashMap<Key, Job>;
+type Planned = Result<Arc<Plan>, PlanError>;
 
-type Outcome = Option<Result<Arc<Plan>, PlanError>>;
-
-#[derive(Clone)]
-struct Job {
-    since: Instant,
-    outcome: watch::Receiver<Outcome>,
-}
+/// By the two releases and whether what is missing is fetched.
+pub(super) type Rehearsals = Jobs<(String, String, bool), Result<Arc<RehearsalFacts>, PlanError>>;
 
 /// Why there is no plan.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -116,24 +125,90 @@ pub struct SeedSuite {
 }
 
 impl Planner {
-    /// For configured seeds. `rate` is what seeds may use of the line, in bytes a second.
+    /// For configured seeds, and built-in ones, which will use the line as `governor` lets them.
     #[must_use]
-    pub fn new(cache: Cache, seeds: Vec<Config>, rate: Option<u64>) -> Self {
-        let seeds = seeds.into_iter().map(Arc::new).collect();
-        Self(Arc::new(Inner { cache, seeds, rate, turn: Semaphore::new(1), jobs: Mutex::default() }))
+    pub fn new(cache: Cache, seeds: Vec<Config>, learning: Learning, governor: Governor) -> Self {
+        let seeds = ArcSwap::from_pointee(Seeds::new(seeds, learning));
+        let (turn, plans, rehearsals) = (Semaphore::new(1), Jobs::default(), Jobs::default());
+        Self(Arc::new(Inner { cache, seeds, governor, turn, plans, rehearsals }))
+    }
+
+    pub(super) fn cache(&self) -> &Cache {
+        &self.0.cache
+    }
+
+    /// Waits until no other plan is made, as long as what it gives is kept.
+    pub(super) async fn turn(&self) -> Result<SemaphorePermit<'_>, PlanError> {
+        self.0.turn.acquire().await.map_err(|_| PlanError::Stopping)
+    }
+
+    pub(super) fn rehearsals(&self) -> &Rehearsals {
+        &self.0.rehearsals
+    }
+
+    /// Plans these seeds from now on. A plan that is being made is finished as it was asked for.
+    pub fn set_seeds(&self, seeds: Vec<Config>, learning: Learning) {
+        self.0.seeds.store(Arc::new(Seeds::new(seeds, learning)));
+        // A plan that is under way may be one of a seed that is another now: who asks next gets a new one.
+        self.0.plans.clear();
+        self.0.rehearsals.clear();
+    }
+
+    /// Finds out which seeds are there without being configured. What desktops asked for until now counts.
+    pub async fn learn(&self) {
+        let seeds = self.0.seeds.load_full();
+        if !seeds.learning.enabled {
+            return;
+        }
+        self.0.cache.settle_demand().await;
+        let (cache, known) = (self.0.cache.clone(), Arc::clone(&seeds));
+        let found =
+            tokio::task::spawn_blocking(move || learned::seeds(&cache, &known.learning, &known.configured));
+        match found.await {
+            Ok(Ok(learned)) => {
+                let next = Arc::new(Seeds { learned, ..Seeds::clone(&seeds) });
+                // Another configuration, or what another look found, stays.
+                self.0.seeds.compare_and_swap(&seeds, next);
+            }
+            Ok(Err(error)) => tracing::warn!(%error, "what desktops ask for cannot be looked up"),
+            // The program ends.
+            Err(_) => {}
+        }
     }
 
     /// Every seed.
     #[must_use]
     pub fn seeds(&self) -> Vec<SeedFacts> {
-        self.0.seeds.iter().map(|config| self.facts(config)).collect()
+        self.configs().iter().map(|config| self.facts(config)).collect()
     }
 
-    fn facts(&self, config: &Config) -> SeedFacts {
+    /// The seeds as they are configured, and those that are built in, as of when that was [looked
+    /// up](Self::learn) last.
+    pub(super) fn configs(&self) -> Vec<Arc<Config>> {
+        let seeds = self.0.seeds.load();
+        seeds.configured.iter().chain(&seeds.learned).cloned().collect()
+    }
+
+    /// One of them.
+    pub(super) fn config(&self, name: &str) -> Option<Arc<Config>> {
+        self.configs().into_iter().find(|config| *config.name == *name)
+    }
+
+    /// The same, or that there is none.
+    pub(super) fn known(&self, name: &str) -> Result<Arc<Config>, PlanError> {
+        self.config(name).ok_or_else(|| {
+            let seeds = self.configs();
+            let known: Vec<_> = seeds.iter().map(|config| &*config.name).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            PlanError::Unknown(name.to_owned(), known)
+        })
+    }
+
+    pub(super) fn facts(&self, config: &Config) -> SeedFacts {
         let repository = self.0.cache.repository_named(&config.repo);
         let generation = |suite: &String| {
             let folder = folder(suite).ok()?;
-            Some(self.0.cache.current_generation(repository?, &folder)?.row.id)
+            Some(self.0.cache.current_generation(repository.as_deref()?, &folder)?.row.id)
         };
         let suite = |suite: &String| SeedSuite { suite: suite.clone(), generation: generation(suite) };
         SeedFacts {
@@ -159,46 +234,22 @@ impl Planner {
         fetch: bool,
         patience: Duration,
     ) -> Result<Option<Arc<Plan>>, PlanError> {
-        let config = self.0.seeds.iter().find(|config| *config.name == *name);
-        let Some(config) = config else {
-            let known: Vec<_> = self.0.seeds.iter().map(|config| &*config.name).collect();
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            return Err(PlanError::Unknown(name.to_owned(), known));
-        };
-        let key = (Arc::clone(&config.name), fetch);
-        let mut outcome = self.join(&key, config);
-        let made = async { outcome.wait_for(Option::is_some).await.ok().and_then(|made| made.clone()) };
-        let Ok(made) = tokio::time::timeout(patience, made).await else { return Ok(None) };
-        forget(&mut self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner), &key, &outcome);
-        made.unwrap_or(Err(PlanError::Stopping)).map(Some)
-    }
-
-    /// The job that makes this plan, started unless it runs.
-    fn join(&self, key: &Key, config: &Arc<Config>) -> watch::Receiver<Outcome> {
-        let mut jobs = self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        jobs.retain(|_, job| job.outcome.borrow().is_none() || job.since.elapsed() < KEPT);
-        if let Some(job) = jobs.get(key) {
-            return job.outcome.clone();
+        if self.config(name).is_none_or(|config| config.built_in) {
+            self.learn().await;
         }
-        let (sender, outcome) = watch::channel(None);
-        jobs.insert(key.clone(), Job { since: Instant::now(), outcome: outcome.clone() });
-        let (planner, config, fetch) = (self.clone(), Arc::clone(config), key.1);
-        let tasks = self.0.cache.tasks().clone();
-        self.0.cache.tasks().spawn(async move {
-            let made = tokio::select! {
-                made = planner.make(config, fetch) => made,
-                () = tasks.stopping() => Err(PlanError::Stopping),
-            };
-            // Nobody may be waiting any more.
-            let _ = sender.send(Some(made.map(Arc::new)));
-        });
-        outcome
+        let config = self.known(name)?;
+        let key = (Arc::clone(&config.name), fetch);
+        let planner = self.clone();
+        let work = || async move { planner.make(config, fetch).await.map(Arc::new) };
+        let ending = (self.0.cache.tasks(), Err(PlanError::Stopping));
+        self.0.plans.outcome(&key, patience, ending, work).await.transpose()
     }
 
-    async fn make(&self, config: Arc<Config>, fetch: bool) -> Result<Plan, PlanError> {
+    /// Makes a plan when its turn comes; for a seed that need not be configured.
+    pub(super) async fn make(&self, config: Arc<Config>, fetch: bool) -> Result<Plan, PlanError> {
         let _turn = self.0.turn.acquire().await.map_err(|_| PlanError::Stopping)?;
         let cache = &self.0.cache;
-        let Some(repository) = cache.repository_named(&config.repo).cloned() else {
+        let Some(repository) = cache.repository_named(&config.repo) else {
             return Err(PlanError::NotHere(format!("the repository {}", config.repo)));
         };
         let mut material = Material {
@@ -207,58 +258,40 @@ impl Planner {
             selections: String::new(),
             learned: Vec::new(),
             unresolved: Vec::new(),
-            rate: self.0.rate,
         };
         for suite in &config.suites {
-            let taken = take_suite(cache, &repository, suite, fetch, &mut material).await?;
+            let mut taken = take_suite(cache, &repository, suite, fetch, &mut material).await?;
+            if config.built_in {
+                // A refresh brings the indices that desktops use; others are nobody's wish.
+                taken.files.retain(|file| file.part == Part::Release);
+            }
             material.suites.push(taken);
         }
-        let cache = cache.clone();
+        if config.packages.learned {
+            cache.settle_demand().await;
+        }
+        let (cache, governor) = (cache.clone(), self.0.governor.clone());
         tokio::task::spawn_blocking(move || {
             if let Some(file) = &config.packages.selections {
                 material.selections = read_list(file)?;
             }
             let assembly = |error: &dyn std::fmt::Display| PlanError::Assembly(error.to_string().into());
             if config.packages.learned {
-                let since = cache.unix_now() - LEARNED;
-                let asked = cache.asked_for(&repository, since).map_err(|error| assembly(&error))?;
-                material.learned = asked.iter().filter_map(|path| select::of_path(path)).collect();
+                let asked = cache.demand(&repository).map_err(|error| assembly(&error))?;
+                material.learned = asked.into_iter().map(|one| one.package).collect();
             }
             let store = Shelved { cache: &cache, repository: &repository };
-            assemble(&material, &store).map_err(|error: AssemblyError| assembly(&error))
+            let mut plan = assemble(&material, &store).map_err(|error: AssemblyError| assembly(&error))?;
+            let hosts = upstream_hosts(&repository);
+            plan.forecast = governor.forecast(plan.bytes_missing(), plan.hours, &hosts);
+            Ok(plan)
         })
         .await
         .map_err(|_| PlanError::Stopping)?
     }
 }
 
-/// Forgets a job whose outcome was delivered: who asks next wants to know how it is then. Whoever waited for it
-/// as well may come later, when the next one runs already.
-fn forget(jobs: &mut Jobs, key: &Key, delivered: &watch::Receiver<Outcome>) {
-    if jobs.get(key).is_some_and(|job| job.outcome.same_channel(delivered)) {
-        jobs.remove(key);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_comes_late_for_one_plan_does_not_forget_the_next() {
-        let key: Key = ("desktop".into(), true);
-        let mut jobs = Jobs::default();
-        let begin = |jobs: &mut Jobs| {
-            let (_, outcome) = watch::channel(None);
-            jobs.insert(key.clone(), Job { since: Instant::now(), outcome: outcome.clone() });
-            outcome
-        };
-        let first = begin(&mut jobs);
-        let late = first.clone();
-        forget(&mut jobs, &key, &first);
-        assert!(jobs.is_empty());
-        let next = begin(&mut jobs);
-        forget(&mut jobs, &key, &late);
-        assert!(jobs[&key].outcome.same_channel(&next));
-    }
+/// The hosts that a repository's files may come from.
+pub(super) fn upstream_hosts(repository: &Repository) -> Vec<Host> {
+    repository.config.upstreams.iter().map(|base| base.origin.host.clone()).collect()
 }

@@ -1,5 +1,7 @@
 //! What a seed wants for itself, as names that the closure begins with.
 
+use std::sync::Arc;
+
 use super::config::Packages;
 use super::offers::Offers;
 
@@ -32,7 +34,7 @@ pub(super) fn for_machine<'n>(offers: Offers<'_>, names: &'n [String], is_first:
 
 /// Further packages for a machine: those of sections and priorities, and what was asked for lately and is still
 /// there.
-pub(super) fn more(offers: Offers<'_>, wanted: &Packages, learned: &[String]) -> Vec<String> {
+pub(super) fn more(offers: Offers<'_>, wanted: &Packages, learned: &[Arc<str>]) -> Vec<String> {
     let universe = offers.universe();
     let architecture = String::from_utf8_lossy(universe.architecture_name(offers.native())).into_owned();
     let mut names = Vec::new();
@@ -64,14 +66,6 @@ fn named(name: &[u8], architecture: &str) -> String {
     format!("{}:{architecture}", String::from_utf8_lossy(name))
 }
 
-/// The package and its architecture in the path of a package's file: `nano:amd64` of `…/nano_7.2-1_amd64.deb`.
-pub(super) fn of_path(path: &str) -> Option<String> {
-    let file = path.rsplit('/').next()?.strip_suffix(".deb")?;
-    let (rest, architecture) = file.rsplit_once('_')?;
-    let (name, _) = rest.split_once('_')?;
-    (!name.is_empty() && !architecture.is_empty()).then(|| format!("{name}:{architecture}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,14 +74,5 @@ mod tests {
     fn a_selection_list_says_what_is_installed() {
         let list = "adduser\t\t\t\tinstall\nlibc6:amd64\tinstall\nold\tdeinstall\ngone\tpurge\nfirefox hold\n\nodd\n";
         assert_eq!(selected(list).collect::<Vec<_>>(), ["adduser", "libc6:amd64", "firefox"]);
-    }
-
-    #[test]
-    fn packages_are_known_by_their_files() {
-        assert_eq!(of_path("pool/main/n/nano/nano_7.2-1_amd64.deb").as_deref(), Some("nano:amd64"));
-        assert_eq!(of_path("a_1%3a2_all.deb").as_deref(), Some("a:all"));
-        for other in ["pool/x.dsc", "pool/nano.deb", "pool/nano_1.deb", "_1_all.deb", ""] {
-            assert_eq!(of_path(other), None, "{other}");
-        }
     }
 }

@@ -12,6 +12,7 @@ use http::{Method, StatusCode, Uri};
 
 use super::handler::Shared;
 use super::io::Exchange;
+use crate::cache::SeedUse;
 use crate::history::Ended;
 use crate::outcome::{Outcome, Source};
 use crate::telemetry::{Lines, LogFormat};
@@ -38,6 +39,8 @@ pub(super) struct Account {
     pub(super) status: StatusCode,
     pub(super) outcome: Outcome,
     pub(super) source: Source,
+    /// What is owed to a seed.
+    pub(super) seeded: Option<SeedUse>,
     pub(super) started: Instant,
     /// When the response head was ready.
     pub(super) answered: Option<Duration>,
@@ -69,6 +72,7 @@ impl Account {
             status: StatusCode::INTERNAL_SERVER_ERROR,
             outcome: Outcome::Error,
             source: Source::Store,
+            seeded: None,
             started: Instant::now(),
             answered: None,
             unframed: false,
@@ -113,6 +117,9 @@ impl Drop for Account {
         // Pages, refusals and words about failures save nothing of the WAN, and come over none.
         let served = (self.repo.is_some() && self.outcome != Outcome::Error).then_some((self.source, bytes));
         self.shared.metrics.request(repo, self.outcome, took, served);
+        if let Some(seed_use) = self.seeded {
+            self.shared.metrics.seed_hit(repo, seed_use == SeedUse::First, bytes);
+        }
         if let Some(history) = &self.shared.history {
             history.note(Ended {
                 client: self.client,
@@ -243,7 +250,8 @@ fn address(address: IpAddr, out: &mut Vec<u8>) {
 
 /// Text from outside, without what could end a line, or command a terminal.
 fn plain(text: &str, out: &mut Vec<u8>) {
-    if text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+    // Not ended by the first that is not, so that many are looked at together.
+    if text.bytes().fold(true, |all, byte| all & matches!(byte, b' '..=b'~')) {
         out.extend_from_slice(text.as_bytes());
         return;
     }

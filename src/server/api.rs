@@ -1,10 +1,12 @@
-//! The administrators' API for suites, channels and the store, below `/api/v1/`.
+//! The administrators' API for suites, channels, seeds, the store and the configuration, below `/api/v1/`.
 //!
 //! Looking needs nothing; changing needs `Authorization: Bearer` with the token of the store. Whoever shows
 //! wrong tokens is turned away for a while, so that the log is not filled and nothing can be guessed.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,8 +22,9 @@ use serde::{Deserialize, Serialize};
 use super::admin::{answer, failed, problem};
 use super::explain::{Explainer, Unexplained};
 use crate::cache::{Cache, NotMoved, ScrubFacts, ScrubOrder, ScrubRunning};
+use crate::carry::{Busy, Carrier, CarryFacts};
 use crate::digest::Digest;
-use crate::seed::{PlanError, PlanFacts, Planner};
+use crate::seed::{PlanError, PlanFacts, Planner, Runner, SeedState, Upgrade as SeedUpgrade, Verifier};
 use crate::store::Usage;
 
 /// How long the answer to a refresh, or a plan, waits for upstream; below the time limit of every answer.
@@ -36,20 +39,61 @@ const LOCKED_FOR: Duration = Duration::from_mins(1);
 /// Addresses remembered for their wrong tokens.
 const REMEMBERED: usize = 256;
 
+/// Has the configuration read again. Dropping the future does not stop that.
+pub type Reload =
+    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Reloaded, NotReloaded>> + Send>> + Send + Sync>;
+
+/// What came of reading the configuration again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// The file.
+    pub config: String,
+    /// The sections that have changed, and hold now.
+    pub changed: Vec<String>,
+    /// The keys that have changed, and hold after a restart only.
+    pub needs_restart: Vec<String>,
+}
+
+/// Why nothing has changed, in words: one mistake a line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NotReloaded(pub String);
+
 /// What the API works on.
 #[derive(Clone)]
 pub struct ApiState {
     cache: Cache,
     explainer: Explainer,
     planner: Planner,
+    carrier: Carrier,
+    runner: Runner,
+    verifier: Verifier,
+    reload: Reload,
     guard: Arc<TokenGuard>,
 }
 
 impl ApiState {
     /// For a cache, with the token that changes need.
     #[must_use]
-    pub fn new(cache: Cache, explainer: Explainer, planner: Planner, token: &str) -> Self {
-        Self { cache, explainer, planner, guard: Arc::new(TokenGuard::new(token)) }
+    pub fn new(
+        cache: Cache,
+        explainer: Explainer,
+        (planner, runner): (Planner, Runner),
+        reload: Reload,
+        token: &str,
+    ) -> Self {
+        let verifier = Verifier::new(cache.clone(), planner.clone());
+        let carrier = Carrier::new(cache.clone(), planner.clone());
+        Self {
+            cache,
+            explainer,
+            planner,
+            carrier,
+            runner,
+            verifier,
+            reload,
+            guard: Arc::new(TokenGuard::new(token)),
+        }
     }
 
     /// Who knows the token; pages that ask for it count wrong ones with the API.
@@ -71,13 +115,31 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/v1/why", get(why))
         .route("/api/v1/store", get(store))
         .route("/api/v1/store/verify", post(verify).route_layer(guard()))
+        .route("/api/v1/carry", get(carry))
+        .route("/api/v1/export", post(export).route_layer(guard()))
+        .route("/api/v1/import", post(import).route_layer(guard()))
         .route("/api/v1/seeds", get(seeds))
+        .route("/api/v1/seeds/{name}", get(seed))
+        .route("/api/v1/seeds/{name}/run", post(run_seed).route_layer(guard()))
+        .route("/api/v1/seeds/{name}/stop", post(stop_seed).route_layer(guard()))
+        .route("/api/v1/seeds/{name}/verify", get(look_at_verification))
+        .route("/api/v1/seeds/{name}/verify", post(verify_seed).route_layer(guard()))
         .route("/api/v1/seeds/{name}/plan", get(look_at_plan))
         .route("/api/v1/seeds/{name}/plan", post(plan).route_layer(guard()))
+        .route("/api/v1/rehearse", get(look_at_rehearsal))
+        .route("/api/v1/rehearse", post(rehearse).route_layer(guard()))
         .route("/api/v1/suites/refresh", post(refresh).route_layer(guard()))
         .route("/api/v1/channels/{name}/promote", post(promote).route_layer(guard()))
         .route("/api/v1/channels/{name}/rollback", post(roll_back).route_layer(guard()))
+        .route("/api/v1/reload", post(reload).route_layer(guard()))
         .with_state(state)
+}
+
+async fn reload(State(state): State<ApiState>) -> Response<Body> {
+    match (state.reload)().await {
+        Ok(reloaded) => json(&reloaded),
+        Err(why) => problem(StatusCode::UNPROCESSABLE_ENTITY, &format!("Nothing has changed:\n{why}")),
+    }
 }
 
 async fn suites(State(state): State<ApiState>) -> Response<Body> {
@@ -162,8 +224,115 @@ async fn why(State(state): State<ApiState>, Query(Why { url, client }): Query<Wh
     }
 }
 
+async fn carry(State(state): State<ApiState>) -> Response<Body> {
+    json(&state.carrier.facts())
+}
+
+async fn export(State(state): State<ApiState>, body: Bytes) -> Response<Body> {
+    carried(&body, "{\"seed\": \"noble-desktop\", \"to\": \"/media/disk\"}", |order| {
+        state.carrier.start_export(order)
+    })
+}
+
+async fn import(State(state): State<ApiState>, body: Bytes) -> Response<Body> {
+    carried(&body, "{\"paths\": [\"/media/disk\"], \"dry_run\": true}", |order| {
+        state.carrier.start_import(order)
+    })
+}
+
+fn carried<T: serde::de::DeserializeOwned>(
+    body: &[u8],
+    example: &str,
+    start: impl FnOnce(T) -> Result<CarryFacts, Busy>,
+) -> Response<Body> {
+    match serde_json::from_slice(body) {
+        Err(error) => {
+            problem(StatusCode::BAD_REQUEST, &format!("The body must be JSON such as {example}: {error}."))
+        }
+        Ok(order) => match start(order) {
+            Ok(started) => json(&started),
+            Err(busy @ Busy) => problem(StatusCode::CONFLICT, &sentence(&busy)),
+        },
+    }
+}
+
 async fn seeds(State(state): State<ApiState>) -> Response<Body> {
-    json(&state.planner.seeds())
+    state.planner.learn().await;
+    json(&state.runner.seeds())
+}
+
+async fn seed(State(state): State<ApiState>, Path(name): Path<String>) -> Response<Body> {
+    state.planner.learn().await;
+    seed_answer(state.runner.seed(&name))
+}
+
+#[derive(Deserialize)]
+struct RunHow {
+    /// Outside the seed's hours, too.
+    #[serde(default)]
+    now: bool,
+}
+
+async fn run_seed(
+    State(state): State<ApiState>,
+    Path(name): Path<String>,
+    Query(RunHow { now }): Query<RunHow>,
+) -> Response<Body> {
+    state.planner.learn().await;
+    seed_answer(state.runner.run(&name, now).await)
+}
+
+async fn stop_seed(State(state): State<ApiState>, Path(name): Path<String>) -> Response<Body> {
+    seed_answer(state.runner.stop(&name).await)
+}
+
+#[derive(Deserialize)]
+struct Between {
+    from: Option<String>,
+    to: Option<String>,
+}
+
+async fn verify_seed(
+    State(state): State<ApiState>,
+    Path(name): Path<String>,
+    Query(Between { from, to }): Query<Between>,
+) -> Response<Body> {
+    let upgrade = match (from, to) {
+        (Some(from), Some(to)) => Some(SeedUpgrade { from, to }),
+        (None, None) => None,
+        _ => return problem(StatusCode::BAD_REQUEST, "An upgrade has both: from=SUITE and to=SUITE."),
+    };
+    match state.verifier.start(&name, upgrade) {
+        Ok(Ok(begun)) => json(&begun),
+        Ok(Err(running)) => problem(StatusCode::CONFLICT, &sentence(&running)),
+        Err(error) => unplanned(&error),
+    }
+}
+
+/// The newest verification of a seed.
+async fn look_at_verification(State(state): State<ApiState>, Path(name): Path<String>) -> Response<Body> {
+    let newest = state.verifier.newest();
+    if newest.number == 0 || newest.seed != name {
+        return problem(StatusCode::NOT_FOUND, "The seed was not verified last: have it done with POST.");
+    }
+    json(&newest)
+}
+
+fn seed_answer(state: Result<SeedState, PlanError>) -> Response<Body> {
+    match state {
+        Ok(state) => json(&state),
+        Err(error) => unplanned(&error),
+    }
+}
+
+fn unplanned(error: &PlanError) -> Response<Body> {
+    let status = match error {
+        PlanError::Unknown(..) => StatusCode::NOT_FOUND,
+        PlanError::NotHere(_) | PlanError::Selections { .. } => StatusCode::CONFLICT,
+        PlanError::Failed { .. } | PlanError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+        PlanError::Assembly(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    problem(status, &sentence(error))
 }
 
 /// A plan from what is here.
@@ -181,20 +350,42 @@ async fn planned(state: &ApiState, name: &str, fetch: bool) -> Response<Body> {
         Ok(Some(plan)) => plan,
         // Asking again joins what is under way.
         Ok(None) => return answer(StatusCode::ACCEPTED, "application/json", "{\"state\":\"running\"}\n"),
-        Err(error) => {
-            let status = match error {
-                PlanError::Unknown(..) => StatusCode::NOT_FOUND,
-                PlanError::NotHere(_) | PlanError::Selections { .. } => StatusCode::CONFLICT,
-                PlanError::Failed { .. } | PlanError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
-                PlanError::Assembly(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            };
-            return problem(status, &sentence(&error));
-        }
+        Err(error) => return unplanned(&error),
     };
     // A plan of a whole release is tens of megabytes of JSON.
     match tokio::task::spawn_blocking(move || json(&PlanFacts::from(&*plan))).await {
         Ok(response) => response,
         Err(error) => failed(&error),
+    }
+}
+
+#[derive(Deserialize)]
+struct Upgrade {
+    from: String,
+    to: String,
+}
+
+/// A rehearsal with what is here.
+async fn look_at_rehearsal(state: State<ApiState>, upgrade: Query<Upgrade>) -> Response<Body> {
+    rehearsed(&state, &upgrade, false).await
+}
+
+/// A rehearsal for which the indices that are not here are fetched.
+async fn rehearse(state: State<ApiState>, upgrade: Query<Upgrade>) -> Response<Body> {
+    rehearsed(&state, &upgrade, true).await
+}
+
+async fn rehearsed(state: &ApiState, Upgrade { from, to }: &Upgrade, fetch: bool) -> Response<Body> {
+    let sane = |name: &str| !name.is_empty() && name.len() <= 100 && !name.contains(['/', '%', ' ']);
+    if !sane(from) || !sane(to) {
+        let detail = "The releases are given as from=noble&to=resolute: names of suites, without a pocket.";
+        return problem(StatusCode::BAD_REQUEST, detail);
+    }
+    match state.planner.rehearse(from, to, fetch, REFRESH_WAIT).await {
+        Ok(Some(found)) => json(&*found),
+        // Asking again joins what is under way.
+        Ok(None) => answer(StatusCode::ACCEPTED, "application/json", "{\"state\":\"running\"}\n"),
+        Err(error) => unplanned(&error),
     }
 }
 
@@ -240,7 +431,9 @@ fn moved(result: Result<crate::suite::Moved, NotMoved>) -> Response<Body> {
         Err(error @ (NotMoved::Unknown { .. } | NotMoved::NoGeneration(_))) => {
             problem(StatusCode::NOT_FOUND, &sentence(&error))
         }
-        Err(error @ NotMoved::NoPast(_)) => problem(StatusCode::CONFLICT, &sentence(&error)),
+        Err(error @ (NotMoved::NoPast(_) | NotMoved::NotReady(..))) => {
+            problem(StatusCode::CONFLICT, &sentence(&error))
+        }
         Err(error @ NotMoved::Store(_)) => failed(&error),
     }
 }

@@ -1,5 +1,6 @@
 //! Response bodies: what they read from, and the account that is kept of them.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ type Pending<T> = Pin<Box<dyn Future<Output = T> + Send + Sync>>;
 pub(super) enum Content {
     /// Nothing.
     Empty,
-    /// A few bytes made here.
+    /// A few bytes that are in memory.
     Text(Bytes),
     /// A part of a stored object.
     Stored(Stored),
@@ -63,8 +64,22 @@ pub(super) enum Piece {
 
 /// What a stream reads from. It travels through the step that reads.
 pub(super) enum Source {
-    Flight { reader: Box<Reader>, cache: Cache, resource: Box<Resource> },
-    Upstream { body: PassBody, skip: u64, left: Option<u64> },
+    Flight {
+        reader: Box<Reader>,
+        cache: Cache,
+        resource: Box<Resource>,
+    },
+    Upstream {
+        body: PassBody,
+        skip: u64,
+        left: Option<u64>,
+    },
+    /// What stands between the parts of a multipart body.
+    Text(Bytes),
+    /// A part of a stored object, among others.
+    Stored(Stored),
+    /// One after the other.
+    Several(VecDeque<Self>),
 }
 
 /// A part of a stored object, given away piece by piece.
@@ -112,6 +127,22 @@ impl Source {
 
     async fn step(self) -> Step {
         match self {
+            Self::Text(text) => Step::Piece(Piece::Here(text), Self::Several(VecDeque::new())),
+            Self::Stored(mut stored) => match stored.next() {
+                Some(piece) => Step::Piece(piece, Self::Stored(stored)),
+                None => Step::End,
+            },
+            Self::Several(mut sources) => loop {
+                let Some(first) = sources.pop_front() else { break Step::End };
+                match Box::pin(first.step()).await {
+                    Step::Piece(piece, rest) => {
+                        sources.push_front(rest);
+                        break Step::Piece(piece, Self::Several(sources));
+                    }
+                    Step::End => {}
+                    cut @ Step::Cut(_) => break cut,
+                }
+            },
             Self::Flight { mut reader, cache, resource } => match reader.next(LONGEST).await {
                 Ok(Some((position, length))) => {
                     let holder = Holder::Growing(Arc::clone(&reader.head().file));

@@ -10,7 +10,7 @@ use crate::safe_url::Host;
 use crate::suite::Channel;
 
 /// Who is served, where, and within which bounds.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Where clients are served. Default `0.0.0.0:3142`, the port that apt's proxies traditionally
     /// use. Port 0 lets the system choose.

@@ -122,7 +122,9 @@ pub(super) fn failure_told(failure: &Failure) -> Told {
             StatusCode::SERVICE_UNAVAILABLE,
             "The transfer goes on; what has arrived by then is served at once.",
         ),
-        Failure::Busy | Failure::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "Try again in a moment."),
+        Failure::Busy | Failure::Stopping | Failure::Halted => {
+            (StatusCode::SERVICE_UNAVAILABLE, "Try again in a moment.")
+        }
         Failure::Store(_) => {
             (StatusCode::SERVICE_UNAVAILABLE, "The administrator finds the cause in the log of this server.")
         }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
 
 use super::config::{Config, Office};
@@ -16,7 +17,7 @@ use crate::suite::Channel;
 /// Understands URLs as clients' requests are understood, and says what they would get.
 #[derive(Clone)]
 pub struct Explainer {
-    router: Arc<Router>,
+    router: Arc<ArcSwap<Router>>,
     cache: Cache,
 }
 
@@ -47,10 +48,18 @@ impl Explainer {
         offices: &[Office],
         cache: Cache,
     ) -> Self {
-        Self { router: Arc::new(Router::new(repositories, config, channels, offices)), cache }
+        Self::new(
+            Arc::new(ArcSwap::from_pointee(Router::new(repositories, config, channels, offices))),
+            cache,
+        )
     }
 
-    pub(super) const fn new(router: Arc<Router>, cache: Cache) -> Self {
+    /// What it asks.
+    pub(super) fn into_parts(self) -> (Arc<ArcSwap<Router>>, Cache) {
+        (self.router, self.cache)
+    }
+
+    pub(super) const fn new(router: Arc<ArcSwap<Router>>, cache: Cache) -> Self {
         Self { router, cache }
     }
 
@@ -84,7 +93,7 @@ impl Explainer {
         };
         let host = parsed
             .host()
-            .filter(|host| host.parse().is_ok_and(|host| self.router.repositories.knows_host(&host)));
+            .filter(|host| host.parse().is_ok_and(|host| self.router.load().repositories.knows_host(&host)));
         let rule = rule(&parsed, host, &resource);
         self.cache
             .explain(url, &rule, &resource, &channel)
@@ -94,13 +103,14 @@ impl Explainer {
     fn route(&self, uri: &Uri, client: Option<IpAddr>) -> Result<Route, Refusal> {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, HeaderValue::from_static("localhost"));
-        self.router.route(Asked {
+        self.router.load().route(Asked {
             method: &Method::GET,
             uri,
             version: Version::HTTP_11,
             headers: &headers,
             local: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
             client: client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+            exchange: None,
         })
     }
 }

@@ -1,14 +1,16 @@
 //! One request from head to response.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body as _, Incoming};
 use hyper::ext::ReasonPhrase;
+use ipnet::IpNet;
 
 use super::access_log::{AccessLog, Account};
 use super::body::{Body, Content};
@@ -33,6 +35,8 @@ pub(super) struct Shared {
     pub(super) router: Arc<Router>,
     pub(super) cache: Cache,
     pub(super) metrics: Metrics,
+    /// `server.clients`.
+    pub(super) clients: Vec<IpNet>,
     pub(super) clock: Clock,
     pub(super) tasks: Tasks,
     pub(super) governor: Governor,
@@ -46,9 +50,19 @@ pub(super) struct Shared {
     pub(super) stall: Duration,
 }
 
+impl Shared {
+    /// Whether a client at this address may be served.
+    pub(super) fn welcomes(&self, client: IpAddr) -> bool {
+        self.clients.iter().any(|network| network.contains(&client))
+    }
+}
+
 /// What belongs to one connection.
 #[derive(Clone)]
 pub(super) struct Connection {
+    /// What holds for the next request; another one after the configuration was read again.
+    pub(super) live: Arc<ArcSwap<Shared>>,
+    /// What holds for this request.
     pub(super) shared: Arc<Shared>,
     pub(super) exchange: Arc<Exchange>,
     pub(super) client: SocketAddr,
@@ -58,6 +72,16 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    /// The same connection by what holds now.
+    pub(super) fn now(&self) -> Self {
+        let shared = self.live.load_full();
+        if Arc::ptr_eq(&shared, &self.shared) {
+            return self.clone();
+        }
+        let welcome = shared.welcomes(self.client.ip());
+        Self { shared, welcome, ..self.clone() }
+    }
+
     /// Answers a request. Never fails: what goes wrong is an answer too.
     pub(super) async fn handle(self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
         let shared = Arc::clone(&self.shared);
@@ -75,7 +99,7 @@ impl Connection {
             Ok(route) => self.answer(route, request, &mut account).await,
             Err(refusal) => self.refuse(&refusal, head_only),
         };
-        let Reply { mut head, content, outcome, source } = reply;
+        let Reply { mut head, content, outcome, source, seeded } = reply;
         if bodied || !self.welcome || head.status() == StatusCode::PAYLOAD_TOO_LARGE {
             // Where the next request begins is only certain after one without a body.
             head.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
@@ -86,6 +110,7 @@ impl Connection {
         account.status = head.status();
         account.outcome = outcome;
         account.source = source;
+        account.seeded = seeded;
         account.answered = Some(account.started.elapsed());
         Ok(head.map(|()| Body::new(content, account)))
     }
@@ -117,6 +142,7 @@ impl Connection {
             headers: &headers,
             local: self.local,
             client: self.client.ip(),
+            exchange: Some(&self.exchange),
         };
         match self.shared.router.route(asked) {
             // A probe is answered without fetching the whole.
@@ -136,6 +162,7 @@ impl Connection {
             headers: request.headers(),
             local: self.local,
             client: self.client.ip(),
+            exchange: Some(&self.exchange),
         })
     }
 
@@ -180,10 +207,10 @@ impl Connection {
             }
             Route::Pass(resource) => {
                 account.repo = Some(Arc::clone(resource.repository.name()));
-                self.pass(&resource, request).await
+                Box::pin(self.pass(&resource, request)).await
             }
             Route::Tunnel(host, port) => {
-                let opened = tunnel::open(&host, port).await;
+                let opened = Box::pin(tunnel::open(&host, port)).await;
                 match opened {
                     Ok(upstream) => {
                         self.exchange.become_tunnel();
@@ -197,6 +224,7 @@ impl Connection {
                             content: Content::Empty,
                             outcome: crate::outcome::Outcome::Passed,
                             source: crate::outcome::Source::Upstream,
+                            seeded: None,
                         }
                     }
                     Err(failure) => respond::told(super::error::failure_told(&failure), false),

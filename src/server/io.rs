@@ -49,7 +49,11 @@ pub(super) struct Limits {
     pub(super) head_size: usize,
 }
 
-/// What the request handler tells the byte stream.
+/// Set once, when it is first needed.
+#[expect(clippy::disallowed_types, reason = "no process-wide variable: it belongs to its connection")]
+type OnceLock<T> = std::sync::OnceLock<T>;
+
+/// What the request handler and the byte stream tell each other.
 #[derive(Debug)]
 pub(super) struct Exchange {
     /// Requests that hyper has handed to the handler.
@@ -62,6 +66,8 @@ pub(super) struct Exchange {
     aborted: AtomicBool,
     /// What response bodies give to be sent from files.
     pub(super) parts: Arc<Parts>,
+    /// The `Host` of the first request, once it was found to be one: all that follow have the same.
+    host: OnceLock<Box<[u8]>>,
 }
 
 impl Exchange {
@@ -72,6 +78,7 @@ impl Exchange {
             tunnel: AtomicBool::new(false),
             aborted: AtomicBool::new(false),
             parts: Arc::new(Parts::new(blank)),
+            host: OnceLock::new(),
         }
     }
 
@@ -91,6 +98,17 @@ impl Exchange {
     /// a body that was cut short look complete.
     pub(super) fn abort(&self) {
         self.aborted.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a `Host` was found to be one on this connection.
+    pub(super) fn knows_host(&self, host: &[u8]) -> bool {
+        self.host.get().is_some_and(|known| **known == *host)
+    }
+
+    /// Notes a `Host` that is one.
+    pub(super) fn note_host(&self, host: &[u8]) {
+        // A copy: the request's own would keep the whole buffer that it was read into.
+        self.host.get_or_init(|| host.into());
     }
 
     fn busy(&self) -> bool {
@@ -453,11 +471,15 @@ fn parsed_next(head: &[u8]) -> Next {
 fn is_plain(head: &[u8]) -> bool {
     /// Well below what hyper takes.
     const MOST_FIELDS: usize = 32;
-    let ordinary = |byte: &u8| byte.is_ascii_alphanumeric() || b"/-._~%+:@=,".contains(byte);
+    /// What may stand in a target.
+    const TARGET: [bool; 256] = those(b"/-._~%+:@=,");
+    /// What may stand in the name of a field.
+    const NAME: [bool; 256] = those(b"-");
+    let all = |bytes: &[u8], among: &[bool; 256]| bytes.iter().all(|byte| among[usize::from(*byte)]);
     let Some(rest) = head.strip_prefix(b"GET ").or_else(|| head.strip_prefix(b"HEAD ")) else { return false };
     let Some(end) = memchr::memchr(b' ', rest) else { return false };
     let (target, rest) = rest.split_at(end);
-    if target.first() != Some(&b'/') || !target.iter().all(ordinary) {
+    if target.first() != Some(&b'/') || !all(target, &TARGET) {
         return false;
     }
     let Some(mut fields) = rest.strip_prefix(b" HTTP/1.1\r\n") else { return false };
@@ -473,13 +495,32 @@ fn is_plain(head: &[u8]) -> bool {
         let Some(line) = fields[..end].strip_suffix(b"\r") else { return false };
         let Some(colon) = memchr::memchr(b':', line) else { return false };
         let (name, value) = line.split_at(colon);
-        let named = !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
-        if !named || !value.iter().all(|byte| matches!(byte, b' '..=b'~')) {
+        // Not ended by the first that is none, so that many are looked at together.
+        let printable = value.iter().fold(true, |all, byte| all & matches!(byte, b' '..=b'~'));
+        if name.is_empty() || !all(name, &NAME) || !printable {
             return false;
         }
         fields = &fields[end + 1..];
     }
     false
+}
+
+/// Letters, digits and these.
+const fn those(others: &[u8]) -> [bool; 256] {
+    let mut among = [false; 256];
+    let mut at = 0;
+    while at < 256 {
+        #[expect(clippy::cast_possible_truncation, reason = "it is below 256")]
+        let byte = at as u8;
+        among[at] = byte.is_ascii_alphanumeric();
+        at += 1;
+    }
+    at = 0;
+    while at < others.len() {
+        among[others[at] as usize] = true;
+        at += 1;
+    }
+    among
 }
 
 /// Where the first head in `bytes` ends, if it does. As to hyper, a line may end without `\r`.

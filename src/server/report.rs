@@ -5,7 +5,6 @@ use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::routing::get;
-use jiff::tz::TimeZone;
 use serde::Deserialize;
 
 use super::admin::{answer, failed, problem};
@@ -16,8 +15,6 @@ use crate::history::{self, By, Error, History};
 pub struct ReportState {
     /// Where the sums are.
     pub history: History,
-    /// Where days begin.
-    pub zone: TimeZone,
 }
 
 /// The route.
@@ -53,7 +50,7 @@ async fn report(State(state): State<ReportState>, Query(asked): Query<Asked>) ->
         state.history.flush()?;
         let rows = state.history.reader()?.report(history::Query { by, since })?;
         Ok::<_, Error>(if csv {
-            history::csv(by, &rows, &state.zone).map_err(|error| error.to_string())
+            history::csv(by, &rows, &state.history.zone()).map_err(|error| error.to_string())
         } else {
             serde_json::to_string(&rows).map(|json| json + "\n").map_err(|error| error.to_string())
         })

@@ -8,7 +8,10 @@ use hyper::ext::ReasonPhrase;
 
 use super::body::{Content, Source as BodySource, Stored};
 use super::error::Told;
-use crate::cache::{Answer, ByteRange, Cache, Conditions, Description, Entry, Freshness, Passed, Verdict};
+use super::multipart;
+use crate::cache::{
+    Answer, ByteRange, Cache, Conditions, Description, Entry, Freshness, Passed, SeedUse, Validators, Verdict,
+};
 use crate::clock;
 use crate::outcome::{Outcome, Source};
 use crate::repo::Resource;
@@ -41,6 +44,8 @@ pub(super) struct Reply {
     pub(super) content: Content,
     pub(super) outcome: Outcome,
     pub(super) source: Source,
+    /// What is owed to a seed.
+    pub(super) seeded: Option<SeedUse>,
 }
 
 /// What the reply depends on besides the answer.
@@ -60,7 +65,7 @@ impl Asking<'_> {
                 let checked_at = checked_at.unwrap_or(entry.meta.validated_at);
                 self.stored(&entry, outcome, &freshness, checked_at)
             }
-            Answer::Flying { flight, head, outcome } => {
+            Answer::Flying { flight, head, outcome, seeded } => {
                 let verdict = self.conditions.judge(&head.validators, head.total);
                 let mut response = Self::described(
                     verdict,
@@ -74,21 +79,32 @@ impl Asking<'_> {
                     _ => "lumbung; hit",
                 };
                 response.headers_mut().insert(CACHE_STATUS, HeaderValue::from_static(status));
+                let source = |first, last| BodySource::Flight {
+                    reader: Box::new(flight.reader(&head, first, last)),
+                    cache: self.cache.clone(),
+                    resource: Box::new(self.resource.clone()),
+                };
+                if let (Some(parts), Some(size)) =
+                    (self.parts(verdict, &head.validators, head.total), head.total)
+                {
+                    *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+                    let part = |part: ByteRange| source(part.first, Some(part.last));
+                    let content = multipart::divide(response.headers_mut(), size, &parts, part);
+                    return Reply { head: response, content, outcome, source: source_of(outcome), seeded };
+                }
                 let range = match verdict {
                     Verdict::Full => Some((0, None, head.total)),
                     Verdict::Partial(range) => Some((range.first, Some(range.last), Some(range.len()))),
                     _ => None,
                 };
                 let content = match range {
-                    Some((first, last, size)) if !self.head_only && size != Some(0) => BodySource::Flight {
-                        reader: Box::new(flight.reader(&head, first, last)),
-                        cache: self.cache.clone(),
-                        resource: Box::new(self.resource.clone()),
+                    Some((first, last, size)) if !self.head_only && size != Some(0) => {
+                        source(first, last).into_content(size)
                     }
-                    .into_content(size),
                     _ => Content::Empty,
                 };
-                Reply { head: response, content, outcome, source: source_of(outcome) }
+                let seeded = seeded.filter(|_| !matches!(content, Content::Empty));
+                Reply { head: response, content, outcome, source: source_of(outcome), seeded }
             }
             Answer::Passed(passed) => self.passed(*passed),
             Answer::Failed(failure) => told(super::error::failure_told(&failure), self.head_only),
@@ -117,18 +133,37 @@ impl Asking<'_> {
         if (verdict, outcome, freshness) != (Verdict::Full, Outcome::Hit, &Freshness::Fresh) {
             headers.insert(CACHE_STATUS, cache_status(entry, outcome, freshness));
         }
+        if let Some(parts) = self.parts(verdict, &entry.validators, Some(size)) {
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            let part = |part| BodySource::Stored(Stored::new(std::sync::Arc::clone(entry), part));
+            let content = multipart::divide(response.headers_mut(), size, &parts, part);
+            let seeded = self.seeded(entry, outcome, &content);
+            return Reply { head: response, content, outcome, source: source_of(outcome), seeded };
+        }
         let range = match verdict {
             Verdict::Full if size > 0 => Some(ByteRange { first: 0, last: size - 1 }),
             Verdict::Partial(range) => Some(range),
             _ => None,
         };
         let content = match range {
-            Some(range) if !self.head_only => {
-                Content::Stored(Stored::new(std::sync::Arc::clone(entry), range))
-            }
+            Some(range) if !self.head_only => part_of(entry, range),
             _ => Content::Empty,
         };
-        Reply { head: response, content, outcome, source: source_of(outcome) }
+        let seeded = self.seeded(entry, outcome, &content);
+        Reply { head: response, content, outcome, source: source_of(outcome), seeded }
+    }
+
+    /// What is owed to a seed by an answer that gives something of a kept copy.
+    fn seeded(&self, entry: &Entry, outcome: Outcome, content: &Content) -> Option<SeedUse> {
+        let is_hit = outcome == Outcome::Hit && !matches!(content, Content::Empty);
+        if is_hit { self.cache.seed_use(entry) } else { None }
+    }
+
+    /// The parts that a request for several is answered with.
+    fn parts(&self, verdict: Verdict, validators: &Validators, size: Option<u64>) -> Option<Vec<ByteRange>> {
+        // A range means nothing to a HEAD (RFC 9110 §14.2).
+        let whole = verdict == Verdict::Full && !self.head_only;
+        whole.then(|| self.conditions.parts(validators, size)).flatten()
     }
 
     /// Status and headers for a representation with these properties.
@@ -204,7 +239,16 @@ impl Asking<'_> {
         } else {
             BodySource::Upstream { body: passed.body, skip: 0, left: None }.into_content(announced)
         };
-        Reply { head: response, content, outcome: Outcome::Passed, source: Source::Upstream }
+        Reply { head: response, content, outcome: Outcome::Passed, source: Source::Upstream, seeded: None }
+    }
+}
+
+/// So much of a stored object: from memory where it is short, from its file otherwise.
+fn part_of(entry: &std::sync::Arc<Entry>, range: ByteRange) -> Content {
+    let within = || Some(usize::try_from(range.first).ok()?..usize::try_from(range.last + 1).ok()?);
+    match entry.short().zip(within()) {
+        Some((bytes, range)) if range.end <= bytes.len() => Content::Text(bytes.slice(range)),
+        _ => Content::Stored(Stored::new(std::sync::Arc::clone(entry), range)),
     }
 }
 
@@ -245,7 +289,7 @@ pub(super) fn text(status: StatusCode, content_type: &'static str, text: String,
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(text.len()));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let content = if head_only { Content::Empty } else { Content::Text(text.into()) };
-    Reply { head, content, outcome: Outcome::Passed, source: Source::Store }
+    Reply { head, content, outcome: Outcome::Passed, source: Source::Store, seeded: None }
 }
 
 /// How a stored copy came to be served, in the words of RFC 9211.

@@ -15,6 +15,7 @@ use ipnet::IpNet;
 
 use super::config::{Config, Office};
 use super::error::Refusal;
+use super::io::Exchange;
 use crate::repo::{Kind, Repositories, Repository, Resource};
 use crate::repo_path::RepoPath;
 use crate::safe_url::{BaseUrl, Host, Origin, check_authority, parse_authority};
@@ -90,6 +91,8 @@ pub(super) struct Asked<'a> {
     pub(super) local: SocketAddr,
     /// The client's address, IPv4 ones as such.
     pub(super) client: IpAddr,
+    /// What was found out before on the same connection, if there is one.
+    pub(super) exchange: Option<&'a Exchange>,
 }
 
 impl Router {
@@ -145,12 +148,19 @@ impl Router {
         match (reading, resource.repository.config.kind) {
             (true, _) => Ok(Route::Fetch(resource, channel)),
             (false, Kind::Http) => Ok(Route::Pass(resource)),
-            (false, Kind::Apt) => Err(Refusal::Method),
+            (false, Kind::Apt | Kind::Files) => Err(Refusal::Method),
         }
     }
 
     fn local(&self, asked: Asked<'_>) -> Result<Local, Refusal> {
         let uri = asked.uri;
+        if uri.authority().is_none()
+            && let Some((repository, path)) = self.by_first_name(uri.path())
+        {
+            let path = RepoPath::parse(path).map_err(Refusal::Path)?;
+            let query = uri.query().map(check_query).transpose()?;
+            return Ok(Local::Resource(Resource::new(Arc::clone(repository), path, query), None));
+        }
         let path = RepoPath::parse(uri.path()).map_err(Refusal::Path)?;
         let query = uri.query().map(check_query).transpose()?;
         if let Some(authority) = uri.authority() {
@@ -168,6 +178,15 @@ impl Router {
             }
         }
         self.mirror_form(&path, query, asked.uri)
+    }
+
+    /// The repository whose name is the first segment of a path, written as it is, and the path in it: the
+    /// common case, in which no copy of the whole has to be made first. What stands before the second slash
+    /// is the same however the rest is to be understood.
+    fn by_first_name<'a>(&self, path: &'a str) -> Option<(&Arc<Repository>, &'a str)> {
+        let bare = path.strip_prefix('/')?;
+        let (first, rest) = bare.split_at(memchr::memchr(b'/', bare.as_bytes())?);
+        Some((self.repositories.by_name(first)?, rest))
     }
 
     fn mirror_form(&self, path: &RepoPath, query: Option<&str>, uri: &Uri) -> Result<Local, Refusal> {
@@ -272,9 +291,14 @@ fn check_host(asked: Asked<'_>) -> Result<(), Refusal> {
         (None, _) if asked.version == Version::HTTP_11 => Err(Refusal::Host),
         (None, _) => Ok(()),
         (Some(_), Some(_)) => Err(Refusal::Host),
+        (Some(host), None) if asked.exchange.is_some_and(|known| known.knows_host(host.as_bytes())) => Ok(()),
         (Some(host), None) => {
             let text = host.to_str().map_err(|_| Refusal::Host)?;
-            check_authority(text).map_err(|_| Refusal::Host)
+            check_authority(text).map_err(|_| Refusal::Host)?;
+            if let Some(exchange) = asked.exchange {
+                exchange.note_host(host.as_bytes());
+            }
+            Ok(())
         }
     }
 }

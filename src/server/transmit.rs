@@ -270,16 +270,20 @@ fn is_for_later(error: &io::Error) -> bool {
 
 /// How many of the `length` bytes of a part are in memory, as far as probes tell, or told a moment ago.
 fn in_memory(part: &Outgoing, length: usize) -> io::Result<usize> {
-    let probe = || probe(part.holder.file(), part.position, length);
-    let Holder::Stored(entry) = &part.holder else { return probe() };
+    let exactly = || probe(part.holder.file(), part.position, length);
+    let Holder::Stored(entry) = &part.holder else { return exactly() };
     if entry.warmth.is_warm(part.position, length as u64) {
         return Ok(length);
     }
-    let sure = probe()?;
-    if sure == length {
-        entry.warmth.note(part.position, length as u64);
+    // A little more is looked at, so that it can be remembered: a range seldom begins where a stretch does.
+    let (first, around) = entry.warmth.around(part.position, length as u64);
+    if let Ok(whole) = usize::try_from(around)
+        && probe(part.holder.file(), first, whole).is_ok_and(|sure| sure == whole)
+    {
+        entry.warmth.note(first, around);
+        return Ok(length);
     }
-    Ok(sure)
+    exactly()
 }
 
 /// How many of `length` bytes at `position` are in memory, as far as probes tell.

@@ -2,6 +2,7 @@
 
 use super::{Repo, Status, Store, Upstream};
 use crate::language::Language;
+use crate::seed::{SeedState, State};
 use crate::status::bytes_in_words;
 
 impl Status {
@@ -31,7 +32,34 @@ impl Status {
                 ),
             });
         }
+        for seed in &self.seeds {
+            notes.extend(seed_attention(seed, language));
+        }
         notes
+    }
+}
+
+fn seed_attention(SeedState { seed, run }: &SeedState, language: Language) -> Option<String> {
+    let (name, failed) = (&seed.seed, run.journal.failed);
+    let left = bytes_in_words(run.bytes_missing.unwrap_or(0));
+    let problem = run.journal.problem.as_deref();
+    match (run.journal.state, language) {
+        (State::Incomplete, Language::English) => Some(format!(
+            "{failed} files of the seed {name} could not be had, {left} are missing: `lumbung seed status {name}` \
+             names them."
+        )),
+        (State::Incomplete, Language::Indonesian) => Some(format!(
+            "{failed} berkas persediaan {name} tidak dapat diambil, kurang {left}: `lumbung seed status {name}` \
+             menyebutkannya."
+        )),
+        (State::Failed, Language::English) => {
+            Some(format!("The seed {name} cannot run: {}.", problem.unwrap_or("the log says why")))
+        }
+        (State::Failed, Language::Indonesian) => Some(format!(
+            "Persediaan {name} tidak dapat berjalan: {}.",
+            problem.unwrap_or("sebabnya ada di log")
+        )),
+        _ => None,
     }
 }
 

@@ -5,7 +5,8 @@ use std::fmt::{self, Write as _};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::{Requests, Status, Wan};
+use super::{Requests, SeedHits, Status, Wan};
+use crate::seed::SeedState;
 use crate::units::BitRate;
 
 /// A size for people: `940 MB`, `12.5 GB`. Powers of ten, as disks and lines are sold.
@@ -67,6 +68,7 @@ impl fmt::Display for Status {
         writeln!(f, "\nWAN")?;
         write_pairs(f, &wan_in_words(&self.wan))?;
         self.write_repos(f)?;
+        self.write_seeds(f)?;
         self.write_flights(f)
     }
 }
@@ -87,6 +89,7 @@ impl Status {
                 ("WAN traffic saved", bytes_in_words(self.totals.wan_saved)),
                 ("answered without a new transfer", percent(self.totals.hit_ratio_requests)),
                 ("bytes that were here already", percent(self.totals.hit_ratio_bytes)),
+                ("hits that seeding made", seed_hits_in_words(&traffic.seeds)),
             ],
         )
     }
@@ -147,6 +150,26 @@ impl Status {
         write_table(f, &rows)
     }
 
+    fn write_seeds(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.seeds.is_empty() {
+            return Ok(());
+        }
+        let mut rows = vec![["SEED", "OF", "STATE", "MISSING", "LEFT"].map(str::to_owned)];
+        let unknown = || "-".to_owned();
+        rows.extend(self.seeds.iter().map(|SeedState { seed, run }| {
+            [
+                seed.seed.clone(),
+                seed.repo.clone(),
+                run.journal.state.as_str().to_owned(),
+                run.bytes_missing.map_or_else(unknown, bytes_in_words),
+                run.seconds_left.map_or_else(unknown, seconds_in_words),
+            ]
+        }));
+        writeln!(f)?;
+        write_table(f, &rows)?;
+        self.channels_wait_for.iter().try_for_each(|waits| writeln!(f, "{waits}"))
+    }
+
     fn write_flights(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.flights.is_empty() {
             return writeln!(f, "\nNothing is being fetched.");
@@ -165,6 +188,14 @@ impl Status {
         writeln!(f)?;
         write_table(f, &rows)
     }
+}
+
+fn seed_hits_in_words(hits: &SeedHits) -> String {
+    let SeedHits { hits, first, bytes } = *hits;
+    if hits == 0 {
+        return "none".to_owned();
+    }
+    format!("{hits}, {first} of them would have waited; {}", bytes_in_words(bytes))
 }
 
 fn wan_in_words(wan: &Wan) -> Vec<(&'static str, String)> {
@@ -187,7 +218,8 @@ fn wan_in_words(wan: &Wan) -> Vec<(&'static str, String)> {
 }
 
 /// A point in time on the reader's clock, `Fri 20 Nov 18:00`.
-fn local_time(unix: i64) -> String {
+#[must_use]
+pub fn local_time(unix: i64) -> String {
     let zone = TimeZone::try_system().unwrap_or(TimeZone::UTC);
     Timestamp::from_second(unix)
         .map_or_else(|_| unix.to_string(), |at| zone.to_datetime(at).strftime("%a %-d %b %H:%M").to_string())

@@ -1,4 +1,4 @@
-//! Repositories and channels that the catalog knows and the configuration does not, any more.
+//! Repositories, channels and seeds that the catalog knows and the configuration does not, any more.
 //!
 //! What is not configured is not dropped at once: a slip in the configuration must lose nothing. When it
 //! was first missed is noted; who comes back before its time is over finds everything as it was.
@@ -15,6 +15,7 @@ use super::{Error, Store, hold};
 const BATCH: usize = 1024;
 
 const CHANNELS: &str = "SELECT channel FROM pin UNION SELECT channel FROM rollback";
+const SEEDS: &str = "SELECT name FROM seed UNION SELECT seed FROM seed_plan";
 const REPOSITORIES: &str = "SELECT repo FROM generation UNION SELECT repo FROM suite_check \
      UNION SELECT repo FROM index_use UNION SELECT repo FROM pin";
 pub(super) const USES: &str = "DELETE FROM index_use WHERE (repo, suite, path) IN \
@@ -27,6 +28,8 @@ pub enum AbsentKind {
     Channel,
     /// A repository, with its generations.
     Repository,
+    /// A seed, with what its plans hold.
+    Seed,
 }
 
 impl AbsentKind {
@@ -36,6 +39,7 @@ impl AbsentKind {
         match self {
             Self::Channel => "channel",
             Self::Repository => "repository",
+            Self::Seed => "seed",
         }
     }
 }
@@ -55,7 +59,7 @@ pub struct Absent {
 
 impl Store {
     /// Compares what the catalog has with the names that are configured, and notes since when others are
-    /// missing. They come channels first, then by name.
+    /// missing. They come channels first, then repositories and seeds, each by name.
     ///
     /// # Errors
     /// When the catalog cannot be written.
@@ -63,12 +67,14 @@ impl Store {
         &self,
         repositories: Vec<Arc<str>>,
         channels: Vec<Arc<str>>,
+        seeds: Vec<Arc<str>>,
     ) -> Result<Vec<Absent>, Error> {
         self.change(move |transaction, _, now| {
             let mut absent = Vec::new();
             for (kind, known, configured) in [
                 (AbsentKind::Channel, CHANNELS, &channels),
                 (AbsentKind::Repository, REPOSITORIES, &repositories),
+                (AbsentKind::Seed, SEEDS, &seeds),
             ] {
                 for name in names(transaction, known)?.into_iter().filter(|name| !configured.contains(name)) {
                     absent.push(miss(transaction, kind, name, now)?);

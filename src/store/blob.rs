@@ -11,7 +11,7 @@ use super::layout::unlink;
 use super::shared::{Handle, Shared};
 use super::transaction::commit;
 use super::writer::{Command, Verdict};
-use super::{Blob, EntryKey, Error, catalog};
+use super::{Blob, EntryKey, Error, catalog, seeded};
 use crate::digest::Digest;
 
 /// Most files in `damaged/`; the oldest make room. They are kept for whoever wants to know what the
@@ -38,7 +38,8 @@ pub(super) fn open(handle: &Handle, digest: &Digest) -> Result<Examined, Error> 
     let found = File::open(&path).and_then(|file| Ok((file.metadata()?, file)));
     match found {
         Ok((metadata, file)) if metadata.is_file() && metadata.len() == size => {
-            return Ok(Examined::Open(Blob { file: Arc::new(file), size, digest: *digest }));
+            let seeded = seeded::look_up(shared, digest)?;
+            return Ok(Examined::Open(Blob { file: Arc::new(file), size, digest: *digest, seeded }));
         }
         Ok(_) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}

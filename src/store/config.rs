@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Where objects are kept, and how much of the disk they may take.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// The folder that the store owns alone, absolute. Default `/var/lib/lumbung`.
     pub path: PathBuf,

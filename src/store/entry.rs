@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::sync::Arc;
 
+use super::Seeded;
 use crate::digest::Digest;
 
 /// A path of a repository.
@@ -49,6 +50,8 @@ pub struct Blob {
     pub size: u64,
     /// Its name.
     pub digest: Digest,
+    /// Whether a seed brought it, as of when it was opened.
+    pub seeded: Seeded,
 }
 
 impl Blob {

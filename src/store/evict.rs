@@ -192,7 +192,7 @@ impl Evictions {
                 channels,
                 "the store needs more room than all objects take that may go; what it has is kept, \
                  and new objects may not be until the disk has space, or until channels that hold a \
-                 lot are promoted"
+                 lot are promoted, or seeds want less"
             );
         }
     }
@@ -209,7 +209,8 @@ impl Evictions {
             self.freed_low = Some(Instant::now());
         }
         let need = shortage.bytes();
-        let slack = if shortage.over > 0 { shared.limit.unwrap_or(0) / 64 } else { shared.min_free / 16 };
+        let limits = shared.limits();
+        let slack = if shortage.over > 0 { limits.max_size.unwrap_or(0) / 64 } else { limits.min_free / 16 };
         Ok(Goal { need, enough: need.saturating_add(slack.min(MOST_SLACK)) })
     }
 }

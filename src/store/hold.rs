@@ -7,7 +7,8 @@
 //!
 //! A generation holds its indices as long as it is here, and of what they list what eviction came across
 //! ([`super::keep`]), as long as a channel points at it. The column `listed` tells the second kind; who is
-//! held both ways is of the first.
+//! held both ways is of the first. A seed's plan holds what it lists, under the negative of its number
+//! ([`super::seeds`]): to the mark it is all one who holds an object.
 
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
@@ -18,6 +19,7 @@ pub(super) const MARK: &str = "UPDATE object SET held = 1 WHERE digest = ?1 AND 
 pub(super) const UNMARK: &str = "UPDATE object SET held = 0 WHERE digest = ?1 AND held = 1 \
      AND NOT EXISTS (SELECT 1 FROM hold WHERE hold.digest = ?1) RETURNING size";
 pub(super) const HELD_BY: &str = "SELECT digest FROM hold WHERE generation = ?1";
+pub(super) const HELD_BY_SOME: &str = "SELECT digest FROM hold WHERE generation = ?1 LIMIT ?2";
 pub(super) const RELEASE: &str = "DELETE FROM hold WHERE generation = ?1";
 pub(super) const LISTED: &str = "SELECT digest FROM hold WHERE generation = ?1 AND listed = 1 LIMIT ?2";
 pub(super) const UNPINNED: &str = "SELECT id FROM generation WHERE \
@@ -108,6 +110,29 @@ pub(super) fn release(connection: &Connection, generation: i64, totals: &mut Tot
         }
     }
     Ok(())
+}
+
+/// Lets go of up to `most` of the objects that an owner held; how many.
+pub(super) fn release_some(
+    connection: &Connection,
+    owner: i64,
+    most: usize,
+    totals: &mut Totals,
+) -> Result<usize> {
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let objects: Vec<Digest> = connection
+        .prepare_cached(HELD_BY_SOME)?
+        .query_map([owner, most], |row| Ok(Digest::from_bytes(row.get(0)?)))?
+        .collect::<Result<_>>()?;
+    for digest in &objects {
+        connection
+            .prepare_cached("DELETE FROM hold WHERE generation = ?1 AND digest = ?2")?
+            .execute(params![owner, digest.as_bytes().as_slice()])?;
+        if let Some(size) = mark(connection, UNMARK, digest)? {
+            totals.held -= size;
+        }
+    }
+    Ok(objects.len())
 }
 
 /// Whether anything holds the object, be it here or not.

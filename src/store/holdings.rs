@@ -1,17 +1,10 @@
-//! What of many things is here, and what of a repository was asked for lately.
-
-use std::sync::Arc;
-
-use rusqlite::params;
+//! What of many things is here.
 
 use super::{Error, Store, catalog};
 use crate::digest::Digest;
 
 /// Look-ups for which a connection is lent at a time; others wait for a few milliseconds at most.
 const AT_ONCE: usize = 1000;
-
-const ASKED: &str = "SELECT entry.path FROM entry JOIN object ON object.digest = entry.digest \
-     WHERE entry.repo = ?1 AND object.last_used >= ?2 ORDER BY object.last_used DESC, entry.path";
 
 impl Store {
     /// For each object whether it is here: the catalog knows it, and its file has the right length. Blocking:
@@ -32,17 +25,5 @@ impl Store {
             }));
         }
         Ok(here)
-    }
-
-    /// The paths of a repository whose objects were asked for at `since` (unix seconds) or later, the latest
-    /// first. What was asked for within the last minute may not be counted yet. Blocking: a walk over the
-    /// repository's paths.
-    ///
-    /// # Errors
-    /// When the catalog cannot be read.
-    pub fn asked_for(&self, repo: &str, since: i64) -> Result<Vec<Arc<str>>, Error> {
-        self.shared().readers.read("look up what was asked for", |connection| {
-            connection.prepare_cached(ASKED)?.query_map(params![repo, since], |row| row.get(0))?.collect()
-        })
     }
 }

@@ -31,7 +31,8 @@
 //!
 //! **Generations.** What a suite's states need is held: [`Store::adopt`] makes a generation current and
 //! holds its objects, and eviction passes them over until [`Store::drop_generations`]. Channels are
-//! rows that point at generations ([`Store::pin`]); what those list is kept, too ([`Keeper`]).
+//! rows that point at generations ([`Store::pin`]); what those list is kept, too ([`Keeper`]). A seed holds
+//! what its plans list ([`Store::begin_seed_plan`]), and has its journal here.
 //!
 //! **Locks.** The pool of readers, the touches, the noted indices, the unfinished transfers, the hooks and the keeper have one mutex
 //! each. None is held while another is taken, during I/O, or while a hook runs, so there is no order
@@ -43,6 +44,7 @@ mod catalog;
 mod change;
 mod check;
 mod config;
+mod demand;
 mod disk;
 mod entry;
 mod error;
@@ -60,6 +62,8 @@ mod put;
 mod readers;
 mod retire;
 mod schema;
+mod seeded;
+mod seeds;
 mod shared;
 mod staged;
 mod sweep;
@@ -84,11 +88,13 @@ pub use absent::{Absent, AbsentKind};
 pub use blob::Examined;
 pub use check::Check;
 pub use config::Config;
+pub use demand::{Asked, Demanded, UseSet, Uses, day};
 pub use entry::{Blob, BlobReader, EntryKey, EntryMeta, PartialMeta};
 pub use error::Error;
 pub use generation::{Generation, NewGeneration};
 pub use keep::{Candidate, Keeper};
 pub use pin::Pin;
+pub use seeded::Seeded;
 pub use staged::Staged;
 pub use sweep::Swept;
 pub use usage::Usage;
@@ -118,7 +124,6 @@ struct Inner {
     handle: Handle,
     queue: Arc<Semaphore>,
     token: String,
-    recheck: Duration,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -162,7 +167,6 @@ impl Store {
                 handle,
                 queue: Arc::new(Semaphore::new(QUEUE)),
                 token,
-                recheck: config.recheck,
                 thread: Mutex::new(Some(thread)),
             }),
         })
@@ -177,7 +181,13 @@ impl Store {
     /// How long an object may be served before it is hashed again.
     #[must_use]
     pub fn recheck(&self) -> Duration {
-        self.inner.recheck
+        self.shared().limits().recheck
+    }
+
+    /// Keeps to other limits from now on. What is over them goes soon. The path is not changed.
+    pub fn keep_to(&self, config: &Config) {
+        self.shared().keep_to(config);
+        self.inner.handle.tell(Command::Tidy);
     }
 
     /// Finishes what was asked for, notes the last touches, ends the writer thread and gives the lock
@@ -305,7 +315,7 @@ impl Store {
         if expected != found {
             return Err(Error::WrongDigest { expected, found });
         }
-        match self.shared().limit {
+        match self.shared().limits().max_size {
             Some(limit) if size > limit => Err(Error::TooLarge { size, limit }),
             _ => Ok(()),
         }
@@ -356,7 +366,7 @@ impl Store {
     /// # Errors
     /// When the catalog cannot be written or the file system says nothing of its free space.
     pub async fn make_room(&self, bytes: u64) -> Result<bool, Error> {
-        if self.shared().limit.is_some_and(|limit| bytes > limit) {
+        if self.shared().limits().max_size.is_some_and(|limit| bytes > limit) {
             return Ok(false);
         }
         if self.shared().shortage(bytes)?.bytes() == 0 {

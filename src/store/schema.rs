@@ -15,7 +15,7 @@ use super::Error;
 /// bytes instead of 64 digits. `entry_object` finds the names of an object that goes;
 /// `object_use` is the order in which objects go, without those that are held. `totals` spares counting
 /// at start. `generation_current` allows a suite one current generation.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 6] = [
     "
     CREATE TABLE object (
         digest    BLOB    NOT NULL PRIMARY KEY,
@@ -137,6 +137,49 @@ const MIGRATIONS: [&str; 4] = [
         PRIMARY KEY (kind, name)
     ) STRICT, WITHOUT ROWID;
 ",
+    "
+    CREATE TABLE demand (
+        id       INTEGER PRIMARY KEY,
+        repo     TEXT    NOT NULL,
+        package  TEXT    NOT NULL,
+        last_day INTEGER NOT NULL,
+        buckets  BLOB    NOT NULL,
+        UNIQUE (repo, package)
+    ) STRICT;
+
+    CREATE TABLE desktop (
+        id      INTEGER PRIMARY KEY,
+        repo    TEXT    NOT NULL,
+        suite   TEXT    NOT NULL,
+        address TEXT    NOT NULL,
+        office  TEXT    NOT NULL,
+        UNIQUE (repo, suite, address, office)
+    ) STRICT;
+
+    CREATE TABLE desktop_package (
+        desktop  INTEGER NOT NULL,
+        package  INTEGER NOT NULL,
+        last_day INTEGER NOT NULL,
+        PRIMARY KEY (desktop, package)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX desktop_package_day ON desktop_package (last_day);
+
+    ALTER TABLE object ADD COLUMN seeded INTEGER NOT NULL DEFAULT 0;
+",
+    "
+    CREATE TABLE seed (
+        name    TEXT NOT NULL PRIMARY KEY,
+        journal TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE seed_plan (
+        number   INTEGER PRIMARY KEY AUTOINCREMENT,
+        seed     TEXT    NOT NULL,
+        made_at  INTEGER NOT NULL,
+        complete INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    CREATE INDEX seed_plan_seed ON seed_plan (seed);
+",
 ];
 
 /// The one connection that writes. Commits are durable when they return.
@@ -204,6 +247,6 @@ mod tests {
         let path = folder.path().join("catalog.sqlite");
         open_writer(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
         let error = open_writer(&path).unwrap_err();
-        assert!(matches!(error, Error::Newer { ref found, known: 4, .. } if found == "99"), "{error}");
+        assert!(matches!(error, Error::Newer { ref found, known: 6, .. } if found == "99"), "{error}");
     }
 }

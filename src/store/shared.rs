@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Duration;
 
 use super::catalog::Totals;
 use super::disk::Disk;
@@ -10,6 +11,7 @@ use super::keep::Keeper;
 use super::layout::{Layout, random};
 use super::partials::Partials;
 use super::readers::Readers;
+use super::seeded::Marks;
 use super::touches::Touches;
 use super::verified::Verified;
 use super::working_set::Notes;
@@ -27,8 +29,7 @@ pub(super) type SharedKeeper = Arc<dyn Keeper>;
 /// The state of an open store.
 pub(super) struct Shared {
     pub(super) layout: Layout,
-    pub(super) limit: Option<u64>,
-    pub(super) min_free: u64,
+    limits: Mutex<Limits>,
     pub(super) clock: Clock,
     pub(super) disk: Box<dyn Disk>,
     /// The store's folder, to ask its file system things.
@@ -39,6 +40,7 @@ pub(super) struct Shared {
     /// First half of the names of unfinished files: new for each start.
     pub(super) session: String,
     touches: Mutex<Touches>,
+    marks: Mutex<Marks>,
     notes: Mutex<Notes>,
     verified: Mutex<Verified>,
     partials: Mutex<Partials>,
@@ -64,6 +66,20 @@ pub(super) struct Counts {
     pub(super) named: AtomicU64,
     /// The last write or publication found no room.
     pub(super) full: AtomicBool,
+}
+
+/// What the store keeps to, which may change while it is open.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) max_size: Option<u64>,
+    pub(super) min_free: u64,
+    pub(super) recheck: Duration,
+}
+
+impl Limits {
+    const fn of(config: &Config) -> Self {
+        Self { max_size: config.max_size, min_free: config.min_free, recheck: config.recheck }
+    }
 }
 
 /// How far over its limits the store is, in bytes.
@@ -105,8 +121,7 @@ impl Shared {
         Ok(Self {
             readers: Readers::new(layout.catalog.clone()),
             layout,
-            limit: config.max_size,
-            min_free: config.min_free,
+            limits: Mutex::new(Limits::of(config)),
             clock,
             disk,
             root,
@@ -114,6 +129,7 @@ impl Shared {
             counts: Counts::default(),
             session,
             touches: Mutex::default(),
+            marks: Mutex::default(),
             verified: Mutex::default(),
             notes: Mutex::default(),
             partials: Mutex::default(),
@@ -131,12 +147,24 @@ impl Shared {
         }
     }
 
+    pub(super) fn limits(&self) -> Limits {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn keep_to(&self, config: &Config) {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = Limits::of(config);
+    }
+
     pub(super) fn verified(&self) -> MutexGuard<'_, Verified> {
         self.verified.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn touches(&self) -> MutexGuard<'_, Touches> {
         self.touches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn marks(&self) -> MutexGuard<'_, Marks> {
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn notes(&self) -> MutexGuard<'_, Notes> {
@@ -199,9 +227,10 @@ impl Shared {
     pub(super) fn shortage(&self, extra: u64) -> Result<Shortage, Error> {
         let held = self.counts.bytes.load(Ordering::Relaxed) + self.counts.unfinished.load(Ordering::Relaxed);
         let wanted = held.saturating_add(extra);
+        let Limits { max_size, min_free, .. } = self.limits();
         Ok(Shortage {
-            over: self.limit.map_or(0, |limit| wanted.saturating_sub(limit)),
-            low: self.min_free.saturating_add(extra).saturating_sub(self.free()?),
+            over: max_size.map_or(0, |limit| wanted.saturating_sub(limit)),
+            low: min_free.saturating_add(extra).saturating_sub(self.free()?),
         })
     }
 }

@@ -141,7 +141,7 @@ impl Staged {
     /// keep any more: a body that did not say how long it is must not take the disk from everyone else.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let size = self.written.saturating_add(bytes.len() as u64);
-        if let Some(limit) = self.handle.shared.limit.filter(|limit| size > *limit) {
+        if let Some(limit) = self.handle.shared.limits().max_size.filter(|limit| size > *limit) {
             return Err(Error::TooLarge { size, limit });
         }
         if size / LOOK_EVERY != self.written / LOOK_EVERY {

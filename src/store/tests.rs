@@ -3,6 +3,7 @@
 mod absent;
 mod crash;
 mod damage;
+mod demand;
 mod eviction;
 mod faults;
 mod generations;
@@ -14,6 +15,7 @@ mod pins;
 mod publishing;
 mod resuming;
 mod retiring;
+mod seeds;
 mod tables;
 mod working_set;
 

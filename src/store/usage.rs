@@ -28,14 +28,14 @@ pub struct Usage {
 }
 
 pub(super) fn usage(shared: &Shared) -> Usage {
-    let counts = &shared.counts;
+    let (counts, limits) = (&shared.counts, shared.limits());
     Usage {
         bytes: counts.bytes.load(Ordering::Relaxed),
         objects: counts.objects.load(Ordering::Relaxed),
-        limit: shared.limit,
+        limit: limits.max_size,
         free: shared.free().unwrap_or(0),
         held_bytes: counts.held.load(Ordering::Relaxed),
-        min_free: shared.min_free,
+        min_free: limits.min_free,
         evicted_bytes: counts.evicted.load(Ordering::Relaxed),
         unfinished_bytes: counts.unfinished.load(Ordering::Relaxed),
         full: counts.full.load(Ordering::Relaxed),

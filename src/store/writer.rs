@@ -22,7 +22,7 @@ use super::layout::unlink;
 use super::publish::{self, Named};
 use super::shared::{Reply, Shared};
 use super::transaction::commit;
-use super::{Blob, EntryKey, EntryMeta, Error, PartialMeta, Staged, blob, working_set};
+use super::{Blob, EntryKey, EntryMeta, Error, PartialMeta, Seeded, Staged, blob, seeded, working_set};
 use crate::digest::Digest;
 
 /// Most commands in one transaction.
@@ -282,6 +282,10 @@ impl Writer {
             let error: &dyn std::error::Error = &error;
             tracing::warn!(error, "could not note which indices were asked for; trying again in a minute");
         }
+        if let Err(error) = seeded::flush(&self.shared, &mut self.connection) {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, "could not note what seeds were good for; trying again in a minute");
+        }
     }
 
     /// Folds the write-ahead log back into the database, so that the next start has nothing to read.
@@ -349,7 +353,7 @@ fn answer(
                     staged.published();
                     staged.file()
                 };
-                Blob { file, size, digest }
+                Blob { file, size, digest, seeded: Seeded::No }
             });
             match &result {
                 Ok(_) => shared.counts.full.store(false, Ordering::Relaxed),

@@ -14,6 +14,8 @@ pub struct Config {
     pub name: Arc<str>,
     /// It shows what `live` has had for this long. Absent: it is moved by hand only.
     pub after: Option<Duration>,
+    /// It is promoted only to what the seeds of its suites have here.
+    pub ready_before_promote: bool,
 }
 
 /// Whose view of the suites is asked for.

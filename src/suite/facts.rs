@@ -85,6 +85,9 @@ pub struct ChannelFacts {
     pub after_seconds: Option<u64>,
     /// When it was last rolled back.
     pub rolled_back_at: Option<i64>,
+    /// What keeps it from showing what `live` shows, in sentences, where it waits for seeds.
+    #[serde(default)]
+    pub waits_for: Vec<String>,
     /// What it shows of each suite.
     pub suites: Vec<ShownFacts>,
 }

@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use crate::digest::Digest;
 use crate::repo::apt::by_hash;
 use crate::repo::apt::checksum::Checksum;
-use crate::repo::apt::index::IndexKind;
 use crate::repo::apt::release::{Listed, Release};
 use crate::repo::apt::table::Expected;
+use crate::repo::document::Form;
 use crate::store;
 
 /// A generation and what its release file lists.
@@ -25,38 +25,13 @@ pub struct Generation {
     tables: HashSet<Checksum>,
 }
 
-/// The files that announce a suite, directly in its folder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// `InRelease`: the text with its signatures.
-    InRelease,
-    /// `Release`: the text alone.
-    Release,
-    /// `Release.gpg`: the signatures alone.
-    Signature,
-}
-
-impl Form {
-    /// The form that a file name means.
-    #[must_use]
-    pub fn of(name: &str) -> Option<Self> {
-        match name {
-            "InRelease" => Some(Self::InRelease),
-            "Release" => Some(Self::Release),
-            "Release.gpg" => Some(Self::Signature),
-            _ => None,
-        }
-    }
-}
-
 impl Generation {
     /// A generation that follows `before`.
     #[must_use]
     pub fn new(row: store::Generation, release: Release, before: Option<&Self>) -> Self {
         let date = row.last_modified.unwrap_or(row.created_at);
         let shown_date = before.map_or(date, |before| date.max(before.shown_date + 1));
-        let lists = |listed: &&Listed| IndexKind::of(listed.path.as_str()).is_some();
-        let tables = release.files().iter().filter(lists).map(Listed::checksum).collect();
+        let tables = release.indices().map(Listed::checksum).collect();
         Self { row, release, shown_date, tables }
     }
 
@@ -88,7 +63,7 @@ impl Generation {
     pub const fn object(&self, form: Form) -> Option<Digest> {
         match form {
             Form::InRelease => self.row.in_release,
-            Form::Release => self.row.release,
+            Form::Text => self.row.release,
             Form::Signature => self.row.release_gpg,
         }
     }

@@ -19,6 +19,6 @@ pub use channel::{Channel, Config as ChannelConfig, InvalidChannel};
 pub use facts::{
     ChannelFacts, GenerationFacts, Moved, MovedSuite, RefreshFacts, ShownFacts, SuiteDetail, SuiteFacts,
 };
-pub use generation::{Form, Generation};
+pub use generation::Generation;
 pub use resolve::{Known, Resolution, known_index};
 pub use view::{Finding, Pinned, Suite, Suites, View};

@@ -1,12 +1,13 @@
 //! What is known of the bytes at a path.
 
 use super::channel::Channel;
-use super::generation::{Form, Generation};
+use super::generation::Generation;
 use super::view::{Finding, View};
 use crate::digest::Digest;
 use crate::repo::apt::by_hash;
 use crate::repo::apt::release::{Listed, Release};
 use crate::repo::apt::table::Expected;
+use crate::repo::document::{self, Form};
 use crate::repo::{Kind, PathClass, Resource, Trust};
 use crate::repo_path::RepoPath;
 
@@ -51,12 +52,16 @@ impl View {
     #[must_use]
     pub fn resolve(&self, resource: &Resource, channel: &Channel, given: Option<i64>) -> Resolution {
         let config = &resource.repository.config;
-        if config.kind != Kind::Apt || config.trust == Trust::None {
+        if let Some(expected) = config.given.get(&resource.path) {
+            return Resolution::Known(known_file(*expected, &resource.path, None));
+        }
+        if config.kind == Kind::Http || config.trust == Trust::None {
             return Resolution::Open;
         }
         match resource.class {
+            PathClass::Other if config.kind == Kind::Files => self.file(resource, channel),
             PathClass::Other => Resolution::Open,
-            PathClass::Release => self.head(&resource.path, channel, given),
+            PathClass::Release => self.head(resource, channel, given),
             // What nothing lists, but whose name tells its hash, is verified by that.
             PathClass::ByHash(_) => match self.index(&resource.path, channel, given) {
                 Resolution::Unlisted => Resolution::Open,
@@ -70,20 +75,20 @@ impl View {
         }
     }
 
-    fn head(&self, path: &RepoPath, channel: &Channel, given: Option<i64>) -> Resolution {
-        let folder = path.parent();
-        let Some(suite) = self.suite(folder) else {
+    fn head(&self, resource: &Resource, channel: &Channel, given: Option<i64>) -> Resolution {
+        let path = &resource.path;
+        let Some((folder, form)) = resource.head() else { return Resolution::Unlisted };
+        let Some(suite) = self.suite(folder.as_str()) else {
             // `binary-amd64/Release` is a file that the suite's own release file lists.
             return match self.suite_of(path) {
                 Some((_, suite, below)) if suite.current.find(below.as_str()).is_some() => {
                     self.index(path, channel, given)
                 }
-                _ => RepoPath::from_decoded(folder).map_or(Resolution::Unlisted, Resolution::UnknownSuite),
+                _ => Resolution::UnknownSuite(folder),
             };
         };
-        let Some(form) = Form::of(path.file_name()) else { return Resolution::Unlisted };
         let given = given.filter(|_| form == Form::Signature);
-        let shown = self.shown_to(channel, folder, given).unwrap_or(&suite.current);
+        let shown = self.shown_to(channel, folder.as_str(), given).unwrap_or(&suite.current);
         match shown.object(form) {
             Some(digest) => Resolution::Head { digest },
             None => Resolution::OtherForm,
@@ -115,8 +120,32 @@ impl View {
             return Resolution::Unlisted;
         };
         let date = self.lister(channel, &index).and_then(|generation| generation.release.date);
-        Resolution::Known(Known { expected, places: vec![path.clone()], index: None, date })
+        Resolution::Known(known_file(expected, path, date))
     }
+
+    /// A file of a repository with checksum lists, as far as these are known here.
+    fn file(&self, resource: &Resource, channel: &Channel) -> Resolution {
+        let lists = document::lists_for(&resource.repository.config, &resource.path);
+        let known = lists.iter().find_map(|list| self.listed_in(list, &resource.path, channel));
+        match (known, lists.into_iter().next()) {
+            (Some(known), _) => Resolution::Known(known),
+            (None, Some(first)) if self.suite(first.as_str()).is_none() => Resolution::UnknownSuite(first),
+            (None, _) => Resolution::Unlisted,
+        }
+    }
+
+    /// What a checksum list says about a file, if it is known here and does.
+    #[must_use]
+    pub fn listed_in(&self, list: &RepoPath, path: &RepoPath, channel: &Channel) -> Option<Known> {
+        let shown = self.shown(channel, list.as_str())?;
+        let listed = shown.release.find(path.below(list.parent())?.as_str())?;
+        Some(known_file(Generation::expected(listed), path, shown.release.date))
+    }
+}
+
+/// A file that is published under its path alone.
+fn known_file(expected: Expected, path: &RepoPath, date: Option<i64>) -> Known {
+    Known { expected, places: vec![path.clone()], index: None, date }
 }
 
 /// A file that the release file of the suite in `folder` lists, with the places where upstream publishes

@@ -4,6 +4,7 @@ mod belongings;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
@@ -11,14 +12,18 @@ use super::channel::Channel;
 use super::generation::Generation;
 use crate::digest::Digest;
 use crate::repo::apt::checksum::Checksum;
-use crate::repo::apt::table::{Expected, Table};
+use crate::repo::apt::table::{Expected, PathKey, Table};
 use crate::repo_path::RepoPath;
+use crate::slots::Slots;
 use crate::store::{self, Check};
 
-/// The suites of every repository, by the repository's position in the configuration.
+/// The suites of every repository, by the repository's number. Repositories of one name, of which the later
+/// replaces the earlier one, share theirs.
 #[derive(Debug)]
 pub struct Suites {
-    views: Vec<ArcSwap<View>>,
+    views: Slots<Arc<ArcSwap<View>>>,
+    /// The last stamp that a view was given.
+    stamps: AtomicU64,
 }
 
 /// One repository's suites at one moment.
@@ -35,6 +40,7 @@ pub struct View {
     shown: HashMap<Arc<str>, HashMap<Arc<str>, Vec<Listing>>>,
     /// The rest has changed since it was [arranged](View::arrange).
     changed: bool,
+    stamp: u64,
 }
 
 /// What a channel points at.
@@ -96,10 +102,16 @@ enum Rank {
 }
 
 impl Suites {
-    /// No suites yet, for so many repositories.
+    /// No repositories yet, and room for those with numbers below `bound`.
     #[must_use]
-    pub fn new(repositories: usize) -> Self {
-        Self { views: (0..repositories).map(|_| ArcSwap::default()).collect() }
+    pub fn new(bound: usize) -> Self {
+        Self { views: Slots::new(bound), stamps: AtomicU64::new(0) }
+    }
+
+    /// Adds a repository, which shares the suites of another one, or has none yet.
+    pub fn add(&self, repository: usize, shares: Option<usize>) {
+        let others = shares.and_then(|other| self.views.get(other)).cloned();
+        self.views.fill(repository, others.unwrap_or_default());
     }
 
     /// What requests to a repository see now.
@@ -114,13 +126,23 @@ impl Suites {
         self.views[repository].rcu(|view| {
             let mut next = View::clone(view);
             change(&mut next);
-            next.arrange();
+            if next.arrange() {
+                // Only a number that nobody had before: it orders nothing.
+                next.stamp = self.stamps.fetch_add(1, Ordering::Relaxed) + 1;
+            }
             next
         });
     }
 }
 
 impl View {
+    /// A number that changes whenever what indices list, or channels show, may have changed: what was
+    /// [listed](Self::listed) under it is still listed. 0 before anything is.
+    #[must_use]
+    pub const fn stamp(&self) -> u64 {
+        self.stamp
+    }
+
     /// The suite with this folder.
     #[must_use]
     pub fn suite(&self, folder: &str) -> Option<&Suite> {
@@ -180,10 +202,10 @@ impl View {
     #[must_use]
     pub fn listed(&self, path: &RepoPath, channel: &Channel) -> Option<Finding> {
         folders(path.as_str()).rev().find_map(|root| {
-            let below = path.below(root)?;
             let all = self.tables.get(root)?;
+            let key = PathKey::of(path.strip(root)?);
             let find = |listing: &Listing| {
-                let expected = listing.table.find(below.as_str()).next()?;
+                let expected = listing.table.find_key(key).next()?;
                 Some(Finding { expected, index: listing.index })
             };
             let shown = match channel {
@@ -196,6 +218,20 @@ impl View {
                 Channel::At(_) => self.shown_of(channel, all).iter().find_map(find),
             };
             shown.or_else(|| all.iter().find_map(find))
+        })
+    }
+
+    /// The package that the file at a path is, with its architecture (`nano:amd64`), and the folder of the suite
+    /// that lists it.
+    #[must_use]
+    pub fn package_at(&self, path: &RepoPath) -> Option<(Arc<str>, Arc<str>)> {
+        folders(path.as_str()).rev().find_map(|root| {
+            let below = path.below(root)?;
+            self.tables.get(root)?.iter().find_map(|listing| {
+                listing.table.find(below.as_str()).next()?;
+                let suite = Arc::clone(&self.lister(&Channel::Live, &listing.index)?.row.suite);
+                Some((Arc::from(&*listing.table.package_of(below.as_str())?), suite))
+            })
         })
     }
 
@@ -216,9 +252,10 @@ impl View {
     }
 
     /// Makes what follows from the rest, after a change.
-    fn arrange(&mut self) {
+    /// Whether anything had to be made.
+    fn arrange(&mut self) -> bool {
         if !std::mem::take(&mut self.changed) {
-            return;
+            return false;
         }
         self.rank_tables();
         let names: HashSet<_> = self.pinned.keys().map(|(channel, _)| Arc::clone(channel)).collect();
@@ -230,6 +267,7 @@ impl View {
         };
         self.shown =
             names.into_iter().map(|name| (Arc::clone(&name), tables(&Channel::Named(name)))).collect();
+        true
     }
 
     /// Makes `generation` current; the one before it becomes older.
@@ -368,6 +406,29 @@ fn folders(path: &str) -> impl DoubleEndedIterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::repo::apt::table::Builder;
+
+    #[test]
+    fn a_view_is_stamped_anew_when_what_is_listed_changes() {
+        let suites = Suites::new(2);
+        let stamp = |repository| suites.view(repository).stamp();
+        assert_eq!((stamp(0), stamp(1)), (0, 0));
+        let table = Arc::new(Builder::new().finish());
+        let add = |repository, index| {
+            let index = Checksum::Sha256(Digest::of(index));
+            suites.change(repository, |view| view.add_table(&Arc::from(""), index, Arc::clone(&table), 0));
+        };
+        add(0, b"a");
+        add(1, b"a");
+        let (first, other) = (stamp(0), stamp(1));
+        assert!(first != 0 && other != 0 && first != other);
+        add(0, b"a");
+        assert_eq!(stamp(0), first, "nothing is new");
+        add(0, b"b");
+        assert_ne!(stamp(0), first);
+        suites.change(0, |view| view.forget_tables(1));
+        assert!(![0, first, other].contains(&stamp(0)));
+    }
 
     #[test]
     fn folders_are_the_prefixes_of_a_path() {

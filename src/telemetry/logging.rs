@@ -3,10 +3,10 @@
 use std::io;
 
 use serde::{Deserialize, Serialize};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt;
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::layer::{Layered, SubscriberExt as _};
+use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
 /// How a log line looks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,26 +63,64 @@ impl LogConfig {
     }
 }
 
-/// Sends this process's log lines to standard error. Returns `false`, and changes nothing, when the
+/// Changes what is logged, and how, while the process runs.
+#[derive(Clone)]
+pub struct LogControl {
+    filter: Handle<EnvFilter, Registry>,
+    lines: Handle<Printer, Filtered>,
+}
+
+/// The registry below the filter.
+type Filtered = Layered<reload::Layer<EnvFilter, Registry>, Registry>;
+
+/// What makes lines of events.
+type Printer = Box<dyn Layer<Filtered> + Send + Sync>;
+
+impl LogControl {
+    /// Logs as `config` says from the next event on.
+    ///
+    /// # Errors
+    /// [`LogError`] when the level is none; nothing has changed then.
+    pub fn follow(&self, config: &LogConfig) -> Result<(), LogError> {
+        let filter = config.filter()?;
+        // Fails only once the process's subscriber is gone, and then nothing is logged at all.
+        let _ = self.filter.reload(filter);
+        let _ = self.lines.reload(printer(config.format));
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for LogControl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LogControl").finish_non_exhaustive()
+    }
+}
+
+/// Sends this process's log lines to standard error. Returns `None`, and changes nothing, when the
 /// process logs already: an embedder's subscriber, or that of a server started earlier, stays.
 ///
 /// # Errors
 /// [`LogError`] when the level is none.
-pub fn init(config: &LogConfig) -> Result<bool, LogError> {
-    let registry = tracing_subscriber::registry().with(config.filter()?);
-    let done = match config.format {
+pub fn init(config: &LogConfig) -> Result<Option<LogControl>, LogError> {
+    let (filter, filter_handle) = reload::Layer::new(config.filter()?);
+    let (lines, lines_handle) = reload::Layer::new(printer(config.format));
+    let done = tracing_subscriber::registry().with(filter).with(lines).try_init();
+    Ok(done.is_ok().then_some(LogControl { filter: filter_handle, lines: lines_handle }))
+}
+
+fn printer(format: LogFormat) -> Printer {
+    match format {
         LogFormat::Text => {
             let colours = io::IsTerminal::is_terminal(&io::stderr());
-            registry.with(fmt::layer().with_writer(io::stderr).with_ansi(colours)).try_init()
+            Box::new(fmt::layer().with_writer(io::stderr).with_ansi(colours))
         }
         LogFormat::Json => {
             // Without the module, whose key would be that of a request's target: the later of two wins
             // in most readers.
             let lines = fmt::layer().json().flatten_event(true).with_target(false);
-            registry.with(lines.with_writer(io::stderr).with_ansi(false)).try_init()
+            Box::new(lines.with_writer(io::stderr).with_ansi(false))
         }
-    };
-    Ok(done.is_ok())
+    }
 }
 
 #[cfg(test)]
@@ -117,7 +155,7 @@ mod tests {
     fn a_second_start_in_one_process_keeps_the_first_subscriber() {
         // Another test of this process may have been first; the second call here never is.
         init(&config("off")).unwrap();
-        assert!(!init(&config("off")).unwrap());
+        assert!(init(&config("off")).unwrap().is_none());
         assert!(init(&config("loud")).is_err());
     }
 }

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
@@ -26,7 +27,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::histogram::Durations;
 use crate::outcome::{Class, Outcome, Source};
-use crate::status::{Requests, Status, Traffic};
+use crate::status::{Requests, SeedHits, Status, Traffic};
 
 /// What requests outside every configured repository are counted under.
 const ELSEWHERE: &str = "-";
@@ -50,8 +51,10 @@ pub struct Metrics(Arc<Inner>);
 
 struct Inner {
     registry: Registry,
-    repos: HashMap<Arc<str>, Repo>,
-    elsewhere: Repo,
+    /// Replaced as a whole when repositories come.
+    repos: ArcSwap<HashMap<Arc<str>, Arc<Repo>>>,
+    elsewhere: Arc<Repo>,
+    families: Families,
     seconds: [Durations; OUTCOMES.len()],
     upstream_errors: Family<Labels<2>, Counter>,
     verify_failures: Family<Labels<2>, Counter>,
@@ -69,6 +72,20 @@ struct Repo {
     served_from_store: Counter,
     served_from_upstream: Counter,
     fetched: [Counter; CLASSES.len()],
+    seed_hits: Counter,
+    seed_first_hits: Counter,
+    seed_hit_bytes: Counter,
+}
+
+/// The families that repositories have counters in.
+#[derive(Default)]
+struct Families {
+    requests: Family<Labels<2>, Counter>,
+    served: Family<Labels<2>, Counter>,
+    fetched: Family<Labels<2>, Counter>,
+    seed_hits: Family<Labels<1>, Counter>,
+    seed_first_hits: Family<Labels<1>, Counter>,
+    seed_hit_bytes: Family<Labels<1>, Counter>,
 }
 
 /// What is set just before a scrape is written.
@@ -83,6 +100,7 @@ struct Scraped {
     upstream_up: Family<Labels<2>, Gauge>,
     suite_age: Family<Labels<2>, Gauge>,
     suite_pending: Family<Labels<2>, Gauge>,
+    seed_missing: Family<Labels<1>, Gauge>,
 }
 
 impl Metrics {
@@ -90,23 +108,9 @@ impl Metrics {
     #[must_use]
     pub fn new<S: AsRef<str>>(repos: &[S]) -> Self {
         let mut registry = Registry::with_prefix("lumbung");
-        let requests = Family::<Labels<2>, Counter>::default();
-        registry.register("requests", "Requests answered, by what became of them", requests.clone());
-        let served = Family::<Labels<2>, Counter>::default();
-        registry.register_with_unit(
-            "served",
-            "Body bytes sent to clients, by where they came from",
-            Unit::Bytes,
-            served.clone(),
-        );
-        let fetched = Family::<Labels<2>, Counter>::default();
-        registry.register_with_unit(
-            "upstream",
-            "Body bytes received from upstreams, by on whose behalf",
-            Unit::Bytes,
-            fetched.clone(),
-        );
-        let repo = |name: &str| Repo::new(name, &requests, &served, &fetched);
+        let families = Families::default();
+        families.register(&mut registry);
+        let repo = |name: &str| Arc::new(Repo::new(name, &families));
         let elsewhere = repo(ELSEWHERE);
         let repos: HashMap<_, _> =
             repos.iter().map(|name| (Arc::from(name.as_ref()), repo(name.as_ref()))).collect();
@@ -154,8 +158,9 @@ impl Metrics {
         let scraped = Scraped::new(&mut registry);
         Self(Arc::new(Inner {
             registry,
-            repos,
+            repos: ArcSwap::from_pointee(repos),
             elsewhere,
+            families,
             seconds,
             upstream_errors,
             verify_failures,
@@ -178,6 +183,14 @@ impl Metrics {
             Some((Source::Upstream, bytes)) => repo.served_from_upstream.inc_by(bytes),
             None => 0,
         };
+    }
+
+    /// A hit that is owed to a seed has sent so many bytes; whether it was the first on what the seed had brought.
+    pub fn seed_hit(&self, repo: &str, first: bool, bytes: u64) {
+        let repo = self.repo(repo);
+        repo.seed_hits.inc();
+        repo.seed_first_hits.inc_by(u64::from(first));
+        repo.seed_hit_bytes.inc_by(bytes);
     }
 
     /// So many body bytes came from an upstream.
@@ -257,6 +270,11 @@ impl Metrics {
             served_from_store: repo.served_from_store.get(),
             served_from_upstream: repo.served_from_upstream.get(),
             fetched: repo.fetched.iter().map(Counter::get).sum(),
+            seeds: SeedHits {
+                hits: repo.seed_hits.get(),
+                first: repo.seed_first_hits.get(),
+                bytes: repo.seed_hit_bytes.get(),
+            },
         }
     }
 
@@ -264,8 +282,8 @@ impl Metrics {
     #[must_use]
     pub fn fetched(&self) -> Vec<(Arc<str>, [u64; 3])> {
         let fetched =
-            |repo: &Repo| (Arc::clone(&repo.name), std::array::from_fn(|at| repo.fetched[at].get()));
-        self.0.repos.values().map(fetched).collect()
+            |repo: &Arc<Repo>| (Arc::clone(&repo.name), std::array::from_fn(|at| repo.fetched[at].get()));
+        self.0.repos.load().values().map(fetched).collect()
     }
 
     /// What was counted outside every configured repository.
@@ -286,8 +304,21 @@ impl Metrics {
         Ok(page)
     }
 
-    fn repo(&self, name: &str) -> &Repo {
-        self.0.repos.get(name).unwrap_or(&self.0.elsewhere)
+    /// Adds rows for repositories that have none yet. Those of repositories that are gone stay.
+    pub fn add<S: AsRef<str>>(&self, repos: &[S]) {
+        self.0.repos.rcu(|known| {
+            let mut known = HashMap::clone(known);
+            for name in repos.iter().map(AsRef::as_ref).filter(|name| *name != ELSEWHERE) {
+                let row = || Arc::new(Repo::new(name, &self.0.families));
+                known.entry(Arc::from(name)).or_insert_with(row);
+            }
+            known
+        });
+    }
+
+    fn repo(&self, name: &str) -> Arc<Repo> {
+        let repos = self.0.repos.load();
+        Arc::clone(repos.get(name).unwrap_or(&self.0.elsewhere))
     }
 
     fn label(&self, name: &str) -> Arc<str> {
@@ -297,18 +328,46 @@ impl Metrics {
 
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Metrics").field("repos", &self.0.repos.keys()).finish_non_exhaustive()
+        f.debug_struct("Metrics").field("repos", &self.0.repos.load().keys()).finish_non_exhaustive()
+    }
+}
+
+impl Families {
+    fn register(&self, registry: &mut Registry) {
+        registry.register("requests", "Requests answered, by what became of them", self.requests.clone());
+        registry.register_with_unit(
+            "served",
+            "Body bytes sent to clients, by where they came from",
+            Unit::Bytes,
+            self.served.clone(),
+        );
+        registry.register_with_unit(
+            "upstream",
+            "Body bytes received from upstreams, by on whose behalf",
+            Unit::Bytes,
+            self.fetched.clone(),
+        );
+        registry.register("seed_hits", "Hits on what a seed had brought", self.seed_hits.clone());
+        registry.register(
+            "seed_first_hits",
+            "Of the hits on what a seed had brought, those that were the first one there",
+            self.seed_first_hits.clone(),
+        );
+        registry.register_with_unit(
+            "seed_hit",
+            "Body bytes sent in hits on what a seed had brought",
+            Unit::Bytes,
+            self.seed_hit_bytes.clone(),
+        );
     }
 }
 
 impl Repo {
-    fn new(
-        name: &str,
-        requests: &Family<Labels<2>, Counter>,
-        served: &Family<Labels<2>, Counter>,
-        fetched: &Family<Labels<2>, Counter>,
-    ) -> Self {
+    fn new(name: &str, families: &Families) -> Self {
+        let Families { requests, served, fetched, .. } = families;
         let name: Arc<str> = Arc::from(name);
+        let own =
+            |family: &Family<Labels<1>, Counter>| family.get_or_create_owned(&[("repo", Arc::clone(&name))]);
         let row = |family: &Family<Labels<2>, Counter>, key, value: &str| {
             family.get_or_create_owned(&[("repo", Arc::clone(&name)), (key, Arc::from(value))])
         };
@@ -317,6 +376,9 @@ impl Repo {
             served_from_store: row(served, "source", Source::Store.as_str()),
             served_from_upstream: row(served, "source", Source::Upstream.as_str()),
             fetched: CLASSES.map(|class| row(fetched, "class", class.as_str())),
+            seed_hits: own(&families.seed_hits),
+            seed_first_hits: own(&families.seed_first_hits),
+            seed_hit_bytes: own(&families.seed_hit_bytes),
             name,
         }
     }
@@ -335,6 +397,7 @@ impl Scraped {
             upstream_up: Family::default(),
             suite_age: Family::default(),
             suite_pending: Family::default(),
+            seed_missing: Family::default(),
         };
         registry.register_with_unit(
             "store",
@@ -389,6 +452,11 @@ impl Scraped {
             "1 while upstream's newest state of a suite cannot become current",
             scraped.suite_pending.clone(),
         );
+        registry.register(
+            "seed_bytes_missing",
+            "Bytes that a seed wants and that are not here, as its newest plan says",
+            scraped.seed_missing.clone(),
+        );
         scraped
     }
 
@@ -417,6 +485,12 @@ impl Scraped {
             let labels = [("repo", Arc::from(&*suite.repo)), ("suite", Arc::from(&*suite.suite))];
             self.suite_age.get_or_create(&labels).set(signed(suite.age_seconds));
             self.suite_pending.get_or_create(&labels).set(i64::from(suite.problem.is_some()));
+        }
+        for seed in &status.seeds {
+            if let Some(missing) = seed.run.bytes_missing {
+                let labels = [("seed", Arc::from(&*seed.seed.seed))];
+                self.seed_missing.get_or_create(&labels).set(signed(missing));
+            }
         }
     }
 }
@@ -490,6 +564,8 @@ mod tests {
             let served = Some((Source::Store, 1000));
             metrics.request("ubuntu", Outcome::Hit, Duration::from_millis(2), served);
             metrics.upstream_bytes("ppa", Class::Seed, 7);
+            metrics.seed_hit("ppa", true, 6);
+            metrics.seed_hit("ppa", false, 4);
             metrics.upstream_error("ppa", "timeout");
             metrics.verify_failure("ubuntu", "deb");
             metrics.refused("not-configured");
@@ -504,6 +580,10 @@ mod tests {
             "lumbung_requests_total{repo=\"ubuntu\",outcome=\"error\"} 0",
             "lumbung_served_bytes_total{repo=\"ubuntu\",source=\"store\"} 1000",
             "lumbung_upstream_bytes_total{repo=\"ppa\",class=\"seed\"} 7",
+            "lumbung_seed_hits_total{repo=\"ppa\"} 2",
+            "lumbung_seed_first_hits_total{repo=\"ppa\"} 1",
+            "lumbung_seed_hit_bytes_total{repo=\"ppa\"} 10",
+            "lumbung_seed_hits_total{repo=\"ubuntu\"} 0",
             "lumbung_upstream_errors_total{repo=\"ppa\",reason=\"timeout\"} 1",
             "lumbung_verify_failures_total{repo=\"ubuntu\",what=\"deb\"} 1",
             "lumbung_refused_total{reason=\"not-configured\"} 1",
@@ -526,6 +606,7 @@ mod tests {
             "lumbung_upstream_up{repo=\"ubuntu\",upstream=\"http://archive.ubuntu.com/ubuntu\"} 0",
             "lumbung_suite_age_seconds{repo=\"ubuntu\",suite=\"dists/noble\"} 120",
             "lumbung_suite_generation_pending{repo=\"ubuntu\",suite=\"dists/noble\"} 0",
+            "lumbung_seed_bytes_missing{seed=\"noble-desktop\"} 300000000",
             concat!("lumbung_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
         ] {
             assert_line(&page, line);

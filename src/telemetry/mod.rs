@@ -11,5 +11,5 @@ mod logging;
 mod metrics;
 
 pub use lines::Lines;
-pub use logging::{LogConfig, LogError, LogFormat, init};
+pub use logging::{LogConfig, LogControl, LogError, LogFormat, init};
 pub use metrics::Metrics;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// How upstreams are asked.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// How long a name look-up, TCP connection and TLS handshake may take together. Default 5 s: a
     /// mirror abroad answers within one, and a client that waits for another upstream gives up at 30.

@@ -10,9 +10,11 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::forecast::{Forecast, Gate};
 use super::meter::Meter;
 use super::plan::{Change, Plan};
 use super::queue::{Id, Queue};
+use super::schedule::Hours;
 use super::urgency::{CLASSES, Urgency};
 use crate::clock::Clock;
 use crate::outcome::Class;
@@ -160,6 +162,25 @@ impl Governor {
             waiting: state.queue.waiting(),
             change: state.change,
         }
+    }
+
+    /// The plan that it follows.
+    #[must_use]
+    pub fn plan(&self) -> Plan {
+        self.lock().plan.clone()
+    }
+
+    /// How long `bytes` from `hosts` take from now on within `hours`, if nobody more urgent uses the line.
+    #[must_use]
+    pub fn forecast(&self, bytes: u64, hours: Option<Hours>, hosts: &[Host]) -> Forecast {
+        self.plan().forecast(bytes, hours, hosts, now(&self.0.clock))
+    }
+
+    /// Whether what keeps to `hours` may use the line now. Another plan, with another clock for hours, may
+    /// follow at any time: ask again before a long wait is over.
+    #[must_use]
+    pub fn gate(&self, hours: Option<Hours>) -> Gate {
+        self.plan().gate(hours, now(&self.0.clock))
     }
 
     /// Nothing in here panics, so a poisoned lock still guards a good queue.

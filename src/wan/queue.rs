@@ -93,7 +93,12 @@ impl Queue {
     /// Changes the limits, if they are others. Those that stay keep what they hold.
     pub fn limit(&mut self, line: Option<BitRate>, hosts: &[(Host, BitRate)]) {
         if self.line.as_ref().map(Bucket::rate) != line {
+            // What came and is not paid for is not forgiven: limits may be changed again and again.
+            let debt = self.line.as_ref().map_or(0, Bucket::debt);
             self.line = line.map(Bucket::new);
+            if let Some(line) = &mut self.line {
+                line.spend(debt);
+            }
         }
         let mut before = std::mem::take(&mut self.hosts);
         for (host, rate) in hosts {

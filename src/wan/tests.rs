@@ -251,6 +251,53 @@ async fn classes_come_in_order() {
     assert!(percent(1, 31) >= 97, "it was granted the line again: {}", percent(1, 31));
 }
 
+/// Behind a full line, a small file takes as long as the line needs for it, and next to nothing beside.
+#[tokio::test(start_paused = true)]
+async fn a_small_file_does_not_wait_for_what_is_less_urgent() {
+    let scene = Scene::limited(20 * MBIT);
+    for who in 0..12 {
+        let class = if who % 2 == 0 { Class::Refresh } else { Class::Seed };
+        scene.start(who, Manner { piece: 400 * 1024, ..Manner::greedy(class) });
+    }
+    scene.until(5).await;
+    let begun = Instant::now();
+    let mut transfer = scene.governor.transfer(Scene::host("a.example"), Class::Client.into());
+    let (size, mut had) = (50_000, 0);
+    while had < size {
+        had += transfer.turn(size - had).await;
+    }
+    let (took, least) = (begun.elapsed(), Duration::from_millis(20));
+    assert!(took <= least + Duration::from_millis(15), "{took:?}");
+
+    // And on an idle one it is there at once.
+    let idle = Scene::limited(20 * MBIT);
+    idle.until(1).await;
+    let begun = Instant::now();
+    let mut transfer = idle.governor.transfer(Scene::host("a.example"), Class::Client.into());
+    let mut had = 0;
+    while had < 30_000 {
+        had += transfer.turn(30_000 - had).await;
+    }
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+}
+
+/// Whoever changes the limit all the time gets no more for it.
+#[tokio::test(start_paused = true)]
+async fn changes_are_no_way_around_the_limit() {
+    let scene = Scene::limited(8 * MBIT);
+    scene.start(0, Manner::greedy(Class::Client));
+    let charging = scene.governor.transfer(Scene::host("b.example"), Class::Client.into());
+    for tenth in 1..=100_u64 {
+        charging.charge(30_000);
+        let bits = 8 * MBIT - tenth % 2;
+        scene.governor.set(Plan { limit: Some(BitRate(bits)), ..Plan::default() });
+        tokio::time::sleep_until(scene.begun + Duration::from_millis(100 * tenth)).await;
+    }
+    // Of a megabyte a second heads took three tenths.
+    let content = scene.bytes(0, 10);
+    assert!((6_500_000..=7_010_000).contains(&content), "{content}");
+}
+
 #[rstest]
 #[case(64_000, 50)]
 #[case(10_000_000, 400)]

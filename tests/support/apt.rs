@@ -20,6 +20,7 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
+use super::repository::Package;
 use super::sha256_file;
 
 /// A root with its options.
@@ -170,6 +171,12 @@ impl Apt {
             .env("APT_CONFIG", config)
             .stdin(Stdio::null());
         command
+    }
+
+    /// Has dpkg's database say that these are installed.
+    pub fn pretend_installed(&self, packages: &[Package]) {
+        let text: String = packages.iter().map(Package::status_entry).collect();
+        fs::write(self.path("status"), text).expect("a dpkg database");
     }
 
     /// The downloaded packages: file name to SHA-256.

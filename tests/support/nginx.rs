@@ -46,8 +46,15 @@ impl Nginx {
     /// # Panics
     /// When nginx is not installed or the configuration cannot be written.
     pub fn serve(folder: &Path) -> Self {
+        Self::serve_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port"), folder)
+    }
+
+    /// As [`serve`](Self::serve), on a socket that was bound for it.
+    ///
+    /// # Panics
+    /// As [`serve`](Self::serve).
+    pub fn serve_on(listener: TcpListener, folder: &Path) -> Self {
         let prefix = TempDir::new().expect("a folder for nginx");
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
         let address = listener.local_addr().expect("the address of a bound socket");
         let file = prefix.path().join("nginx.conf");
         std::fs::write(&file, configuration(prefix.path(), folder, address)).expect("nginx.conf");

@@ -68,7 +68,7 @@ impl Fill {
         let mut request = Request::get(url, self.flight.urgency.clone());
         let (class, hash_known) = (self.resource.class, self.goal.checksum.is_some());
         request.headers = request::headers(base, transfer.as_ref(), self.kept.as_deref(), class, hash_known);
-        let response = match cache.parts.client.send(request).await {
+        let response = match cache.client().send(request).await {
             Ok(response) => response,
             Err(error) => return self.failed(source, &error),
         };
@@ -189,7 +189,7 @@ impl Fill {
         if !response.delimited && self.goal.checksum.is_none() {
             return Err(End::Direct(NotStored::NoEnd));
         }
-        if self.resource.class == PathClass::Other {
+        if self.resource.class == PathClass::Other && self.goal.checksum.is_none() {
             policy::rules(&response.headers, asked).map_err(End::Direct)?;
         }
         match cache.parts.store.make_room(total.unwrap_or(0)).await {
@@ -200,7 +200,7 @@ impl Fill {
         let mut meta = described(&response.headers, total, &response.url);
         // A body without a date gets the date of its arrival, and keeps it over restarts.
         meta.last_modified.get_or_insert_with(|| self.unix_now());
-        match Transfer::begin(&cache.parts.store, &self.flight.key, meta).await {
+        match Transfer::begin(&cache.parts.store, &self.flight.key, meta, self.flight.class).await {
             Ok(Ok(begun)) => {
                 self.announce(&begun);
                 Ok(begun)
@@ -213,19 +213,32 @@ impl Fill {
     /// Tells readers about the body, unless they know or could not have a byte of it before it is checked.
     /// Then it is better that they wait: if the check fails, another upstream can still be asked.
     pub(super) fn announce(&self, transfer: &Transfer) {
-        let meta = transfer.meta();
         let promised = self.goal.checksum.is_some();
-        let hidden = promised && meta.total.is_none_or(|total| total <= HELD_BACK);
-        if hidden || self.flight.has_head() {
+        let hidden = promised && transfer.meta().total.is_none_or(|total| total <= HELD_BACK);
+        if !hidden {
+            self.show(transfer, promised);
+        }
+    }
+
+    /// Tells readers about a body that was checked, unless they know. They need not wait for the disk: what
+    /// they get is right, whether it is kept or not.
+    pub(super) fn announce_checked(&self, transfer: &Transfer) {
+        self.show(transfer, false);
+    }
+
+    /// Tells readers about the body, of which they may have a part only if it has yet to be checked.
+    fn show(&self, transfer: &Transfer, promised: bool) {
+        if self.flight.has_head() {
             return;
         }
+        let meta = transfer.meta();
         let tag = stream_tag(meta.etag.as_deref(), meta.last_modified, meta.total);
         let known = self.goal.checksum.as_ref().and_then(Checksum::sha256);
         let date = meta.last_modified.unwrap_or_else(|| self.unix_now());
         let validators = Validators {
             etag: known.map_or_else(|| tag.clone(), |digest| digest_tag(&digest)),
             other_etag: known.map(|_| tag),
-            last_modified: self.provisional(date),
+            last_modified: if promised { self.provisional(date) } else { date },
             // Who has the real date got it with bytes that were verified.
             other_last_modified: promised.then_some(date),
         };

@@ -18,7 +18,7 @@ use crate::digest::Digest;
 use crate::outcome::Class;
 use crate::repo::PathClass;
 use crate::repo::apt::checksum::{Checksum, Sha512Hasher};
-use crate::store::{EntryMeta, PartialMeta};
+use crate::store::{EntryMeta, PartialMeta, Seeded};
 use crate::upstream::{Response, UpstreamError};
 
 impl Fill {
@@ -65,10 +65,13 @@ impl Fill {
         // the index has been read here, too.
         let built = self.goal.known.as_ref().map(|known| (known, cache.building.begin()));
         self.flight.complete(size);
+        // After that, so that whoever learns of it only now is told its size in any case.
+        self.announce_checked(&transfer);
         let now = self.unix_now();
         let PartialMeta { etag, last_modified, content_type, upstream, .. } = transfer.meta().clone();
         let rules = || {
-            let (this, headers) = from.filter(|_| self.resource.class == PathClass::Other)?;
+            let (this, headers) =
+                from.filter(|_| self.resource.class == PathClass::Other && self.goal.checksum.is_none())?;
             serde_json::to_string(&policy::rules(headers, this.asked).ok()?).ok()
         };
         let policy = self.goal.mark().or_else(rules);
@@ -100,6 +103,10 @@ impl Fill {
         let mut entry = Entry::new(meta, blob);
         // Downloads that began before the hash was known to be right resume with that date.
         entry.validators.other_last_modified = provisional;
+        if self.flight.class == Class::Seed {
+            entry.set_seeded();
+            cache.parts.store.note_seeded(&digest, Seeded::Waiting);
+        }
         let entry = Arc::new(entry);
         cache.open.insert(key, Arc::clone(&entry));
         if let Some((known, built)) = built {

@@ -13,6 +13,7 @@ use crate::cache::failure::Failure;
 use crate::cache::flight::Flight;
 use crate::clock;
 use crate::digest::Digest;
+use crate::outcome::Class;
 use crate::safe_url::Origin;
 use crate::store::{self, EntryKey, PartialMeta, Staged, Store};
 use crate::upstream::{Body, Response, UpstreamError};
@@ -23,6 +24,9 @@ const WAITING_PIECES: usize = 4;
 
 /// From this size on, a broken transfer is worth a row in the catalog and a resume.
 const WORTH_RESUMING: u64 = 256 * 1024;
+
+/// The same for a seed, of which many run side by side and for which nobody waits.
+const WORTH_RESUMING_SEEDED: u64 = 64 * 1024;
 
 /// The bytes that are here, and what upstream said about the whole.
 pub(super) struct Transfer {
@@ -63,9 +67,11 @@ impl Transfer {
         store: &Store,
         key: &EntryKey,
         meta: PartialMeta,
+        class: Class,
     ) -> Result<Result<Self, store::Error>, Failure> {
         let (store, key) = (store.clone(), key.clone());
-        let resumable = meta.total.is_none_or(|total| total >= WORTH_RESUMING);
+        let worth = if class == Class::Seed { WORTH_RESUMING_SEEDED } else { WORTH_RESUMING };
+        let resumable = meta.total.is_none_or(|total| total >= worth);
         blocking(move || {
             let mut staged = store.begin(&key)?;
             if resumable {

@@ -15,6 +15,7 @@ use crate::digest::Digest;
 use crate::outcome::Class;
 use crate::repo::apt::release::Release;
 use crate::repo::apt::signature::Verified;
+use crate::repo::document::Document;
 use crate::repo::{Repository, Resource};
 use crate::repo_path::RepoPath;
 use crate::store::{Check, NewGeneration};
@@ -35,7 +36,7 @@ impl Cache {
         folder: &RepoPath,
     ) -> Result<(), Failure> {
         let current = self.current(repository, folder);
-        let mut backoff = Backoff::new(self.0.parts.retries);
+        let mut backoff = Backoff::new(self.0.settings().retries);
         let failure = loop {
             match self.ask_all(repository, folder, current.as_deref()).await {
                 Ok(()) => return Ok(()),
@@ -104,7 +105,7 @@ impl Cache {
     }
 
     /// Judges a new release file, completes its generation and switches to it.
-    async fn consider(
+    pub(super) async fn consider(
         &self,
         repository: &Arc<Repository>,
         folder: &RepoPath,
@@ -117,7 +118,8 @@ impl Cache {
             upstream: published.upstream.as_str().into(),
             why: why.into(),
         };
-        let release = Release::parse(&text).map_err(|error| unfit(error.to_string()))?;
+        let document = Document::of(&repository.config, folder);
+        let release = document.read(&text).map_err(|error| unfit(error.to_string()))?;
         let now = self.0.parts.clock.unix();
         if let Err(objection) = judge(&release, current.and_then(|current| current.row.date), now) {
             self.0.parts.metrics.verify_failure(repository.name(), "release-date");
@@ -134,7 +136,7 @@ impl Cache {
         }
         let signers = good(&signers);
         if let Some(current) = current {
-            let keyring = &self.0.keyrings[repository.index];
+            let keyring = self.0.keyrings[repository.index].load_full();
             if !keyring.is_same_signer(&current.row.signers, &signers, self.0.parts.clock.now()) {
                 self.0.parts.metrics.verify_failure(repository.name(), "signing-key-changed");
                 let text = format!(
@@ -323,7 +325,7 @@ impl Cache {
             return;
         }
         let before = self.0.parts.clock.unix() - TABLES_FOR;
-        for repository in self.0.parts.repositories.list() {
+        for repository in self.0.repositories().list() {
             let stale = self.0.suites.view(repository.index).has_tables_before(before);
             if stale || !gone.is_empty() {
                 self.0.suites.change(repository.index, |view| {
@@ -336,8 +338,9 @@ impl Cache {
 
     /// How long superseded generations are kept, in seconds: as long as some channel may still be promoted
     /// to them.
-    fn kept_for(&self) -> i64 {
-        let longest = self.0.parts.channels.iter().filter_map(|channel| channel.after).max();
+    pub(in crate::cache) fn kept_for(&self) -> i64 {
+        let settings = self.0.settings();
+        let longest = settings.channels.iter().filter_map(|channel| channel.after).max();
         let longest = longest.map_or(0, |after| i64::try_from(after.as_secs()).unwrap_or(i64::MAX / 2));
         // A day more, for a server that was off when its time came.
         KEPT.max(longest + 24 * 3600)

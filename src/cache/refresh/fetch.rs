@@ -16,6 +16,7 @@ use crate::repo::apt::release::MAX_TEXT;
 use crate::repo::apt::signature::{
     Keyring, SignatureError, Signer, Verdict, Verified, clear_text, keyring_file,
 };
+use crate::repo::document::{Document, SIGNATURE_ENDINGS};
 use crate::repo::{Repository, Trust};
 use crate::repo_path::RepoPath;
 use crate::safe_url::BaseUrl;
@@ -64,6 +65,9 @@ impl Cache {
         mirror: usize,
         current: Option<&Generation>,
     ) -> Result<Found, Failure> {
+        if Document::of(&repository.config, folder) != Document::Release {
+            return self.pair(repository, folder, mirror, current).await;
+        }
         let inline = current.filter(|current| current.row.in_release.is_some());
         match self.inline(repository, folder, mirror, inline).await {
             Err(Failure::NotFound { .. }) => {}
@@ -86,7 +90,8 @@ impl Cache {
             return Ok(Found::Same);
         };
         let (bytes, published) = small.published();
-        let (form, verified) = self.believe(repository, base, Bytes::Inline(bytes)).await?;
+        let (form, verified) =
+            self.believe(repository, base.origin.host.as_str().into(), Bytes::Inline(bytes)).await?;
         Ok(Found::New(Box::new(published(form)), verified))
     }
 
@@ -99,22 +104,37 @@ impl Cache {
     ) -> Result<Found, Failure> {
         let base = self.mirrors(repository.index).base(mirror);
         let known = known.map(|known| &known.row);
-        let Some(release) = self.small(repository, mirror, &folder.child("Release"), known).await? else {
+        let document = Document::of(&repository.config, folder);
+        let (text, signatures) = document.places(folder);
+        let Some(release) = self.small(repository, mirror, &text, known).await? else {
             return Ok(Found::Same);
         };
-        let signature = match repository.config.trust {
-            Trust::Signature => self.small(repository, mirror, &folder.child("Release.gpg"), None).await?,
-            // Nobody checks it here, but apt may.
-            Trust::Https | Trust::None => {
-                match self.small(repository, mirror, &folder.child("Release.gpg"), None).await {
-                    Err(Failure::NotFound { .. }) => None,
-                    answer => answer?,
-                }
+        let mut signature = None;
+        for place in &signatures {
+            match self.small(repository, mirror, place, None).await {
+                Ok(found) => signature = found.map(|small| small.bytes),
+                Err(Failure::NotFound { .. }) => continue,
+                Err(failure) => return Err(failure),
             }
-        };
-        let signature = signature.map(|small| small.bytes);
+            break;
+        }
+        if signature.is_none() && repository.config.trust == Trust::Signature {
+            let upstream: Arc<str> = base.origin.host.as_str().into();
+            return Err(match document {
+                // apt asks for it under that name, too.
+                Document::Release => Failure::NotFound { upstream },
+                // Without the name of a suite to go by, it would seem that nothing is listed.
+                Document::Sums | Document::File => Failure::Untrusted {
+                    upstream,
+                    why: format!("{text} has no signature beside it ({})", SIGNATURE_ENDINGS.join(", "))
+                        .into(),
+                },
+            });
+        }
+        // Without need of it: nobody checks it here, but clients may.
         let (bytes, published) = release.published();
-        let (form, verified) = self.believe(repository, base, Bytes::Pair(bytes, signature)).await?;
+        let (form, verified) =
+            self.believe(repository, base.origin.host.as_str().into(), Bytes::Pair(bytes, signature)).await?;
         Ok(Found::New(Box::new(published(form)), verified))
     }
 
@@ -131,7 +151,7 @@ impl Cache {
         let upstream: Arc<str> = base.origin.host.as_str().into();
         let mut request = Request::get(base.join(path, None), Class::Refresh);
         request.headers = conditional(base, known);
-        let response = self.0.parts.client.send(request).await;
+        let response = self.0.client().send(request).await;
         let mut response = response.map_err(|error| self.blame(repository, mirror, &error))?;
         match response.status {
             StatusCode::OK if policy::is_page(&response.headers) => {
@@ -180,14 +200,13 @@ impl Cache {
     }
 
     /// The text of a release file, if what vouches for the repository vouches for it; and the file again.
-    async fn believe(
+    pub(super) async fn believe(
         &self,
         repository: &Arc<Repository>,
-        base: &BaseUrl,
+        upstream: Arc<str>,
         form: Bytes,
     ) -> Result<(Bytes, Verified), Failure> {
-        let upstream: Arc<str> = base.origin.host.as_str().into();
-        let keyring = self.0.keyrings[repository.index].clone();
+        let keyring = self.0.keyrings[repository.index].load_full();
         let (trust, now) = (repository.config.trust, self.0.parts.clock.now());
         let judging = tokio::task::spawn_blocking(move || {
             let judged = match (trust, &form) {
@@ -264,8 +283,10 @@ fn conditional(base: &BaseUrl, known: Option<&store::Generation>) -> HeaderMap {
 /// The keyring of each repository, as configured. A keyring that cannot be read vouches for nothing: the
 /// repository's suites are refused until it is there.
 #[must_use]
-pub fn load_keyrings(repositories: &[Arc<Repository>]) -> Vec<Arc<Keyring>> {
-    repositories.iter().map(|repository| Arc::new(load_keyring(repository))).collect()
+pub fn load_keyrings(repositories: &[Arc<Repository>]) -> Vec<(Arc<Repository>, Arc<Keyring>)> {
+    let with_keyring =
+        |repository: &Arc<Repository>| (Arc::clone(repository), Arc::new(load_keyring(repository)));
+    repositories.iter().map(with_keyring).collect()
 }
 
 fn load_keyring(repository: &Repository) -> Keyring {

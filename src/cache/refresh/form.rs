@@ -12,12 +12,12 @@ use crate::cache::answer::Freshness;
 use crate::cache::failure::Failure;
 use crate::cache::lookup::Cache;
 use crate::cache::serve::Resolved;
+use crate::digest::Digest;
 use crate::outcome::Outcome;
 use crate::repo::Resource;
-use crate::repo::apt::release::Release;
-use crate::repo_path::RepoPath;
+use crate::repo::document::{Document, Form};
 use crate::store;
-use crate::suite::{Channel, Form, Generation, Resolution};
+use crate::suite::{Channel, Generation, Resolution};
 
 impl Cache {
     /// Fetches what `resource` asks for beside the form that the current generation has.
@@ -29,14 +29,13 @@ impl Cache {
     ) -> Result<Resolved, Failure> {
         let repository = &resource.repository;
         let wrong = || Failure::NotFound { upstream: "the archive".into() };
-        let folder = RepoPath::from_decoded(resource.path.parent()).map_err(|_| wrong())?;
+        let (folder, form) = resource.head().ok_or_else(wrong)?;
         let current = self.current(repository, &folder).ok_or_else(wrong)?;
         let view = self.0.suites.view(repository.index).clone();
         if view.shown(channel, folder.as_str()).is_some_and(|shown| shown.row.id != current.row.id) {
             // Upstream has it only for what is current. apt tries the form that is here next.
             return Err(wrong());
         }
-        let form = Form::of(resource.path.file_name()).ok_or_else(wrong)?;
         if form == Form::InRelease {
             // A refresh asks for this form first: where the current generation does not have it, upstream did
             // not have it either, and only the next refresh can tell otherwise.
@@ -46,11 +45,14 @@ impl Cache {
                 _ => Err(wrong()),
             };
         }
+        let document = Document::of(&repository.config, &folder);
         let mut failure = wrong();
         for mirror in self.mirrors(repository.index).order(Instant::now()) {
             match self.pair(repository, &folder, mirror, None).await {
                 Ok(Found::New(published, verified))
-                    if Release::parse(&verified.text).as_ref() == Ok(&current.release) =>
+                    if document.read(&verified.text).as_ref() == Ok(&current.release)
+                        && (document == Document::Release
+                            || current.row.text == Digest::of(&verified.text)) =>
                 {
                     self.attach(resource, &current, published.form).await?;
                     let found = self.0.suites.view(repository.index).resolve(resource, channel, given);

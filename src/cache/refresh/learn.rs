@@ -178,9 +178,20 @@ pub(in crate::cache) fn table(
         return Ok(table);
     }
     let blob = store.object(digest).map_err(stored)?.ok_or(io::ErrorKind::NotFound)?;
+    let table = build_table(path, kind, blob.reader())?;
+    store.save_table(digest, table.as_bytes()).map_err(stored)?;
+    Ok(table)
+}
+
+/// The table of an index, whose place is `path`.
+pub(in crate::cache) fn build_table(
+    path: &RepoPath,
+    kind: IndexKind,
+    packed: impl io::Read + Send,
+) -> io::Result<Table> {
     let (_, compression) =
         IndexKind::of(path.as_str()).unwrap_or((kind, crate::repo::apt::compression::Compression::None));
-    let packed = io::BufReader::new(blob.reader());
+    let packed = io::BufReader::new(packed);
     let mut builder = Builder::new();
     let mut full = None;
     // Patches are relative to their index's own folder; everything else to the archive's root.
@@ -188,6 +199,9 @@ pub(in crate::cache) fn table(
     read(kind, unpack(compression, packed, UNPACKED)?, |item| {
         let expected = Expected { size: item.size, checksum: item.checksum };
         let added = if prefix.is_empty() {
+            if kind == IndexKind::Packages {
+                builder.name(&item.path, item.package, item.architecture);
+            }
             builder.add(&item.path, &expected)
         } else {
             builder.add(&format!("{prefix}{}", item.path), &expected)
@@ -200,7 +214,5 @@ pub(in crate::cache) fn table(
     if let Some(error) = full {
         return Err(io::Error::other(error));
     }
-    let table = builder.finish();
-    store.save_table(digest, table.as_bytes()).map_err(stored)?;
-    Ok(table)
+    Ok(builder.finish())
 }

@@ -12,6 +12,7 @@ use crate::repo::apt::checksum::Checksum;
 use crate::repo::apt::index::IndexKind;
 use crate::repo::apt::release::Release;
 use crate::repo::apt::table::Table;
+use crate::repo::document::Document;
 use crate::repo_path::RepoPath;
 use crate::store::{self, Check, Store};
 use crate::suite::{Generation, Known, Pinned, View, known_index};
@@ -26,17 +27,28 @@ impl Cache {
     /// # Errors
     /// The catalog cannot be read.
     pub fn restore(&self) -> Result<(), store::Error> {
+        let restored = self.restored(self.0.repositories().list())?;
+        self.show_restored(restored);
+        Ok(())
+    }
+
+    /// Reads the suites of these repositories, and shows nothing of them yet.
+    pub(in crate::cache) fn restored(
+        &self,
+        repositories: &[Arc<Repository>],
+    ) -> Result<Vec<Restored>, store::Error> {
         let store = &self.0.parts.store;
         let rows = store.generations()?;
         let checks = store.checks()?;
         let pins = store.pins()?;
         let pinned = store.pinned_generations()?;
         let now = self.0.parts.clock.unix();
-        let mut unread = Vec::new();
-        for repository in self.0.parts.repositories.list() {
+        let mut all = Vec::new();
+        for repository in repositories {
+            let mut unread = Vec::new();
             let mut view = View::default();
             for row in rows.iter().filter(|row| row.repo == *repository.name()) {
-                match generation(store, row.clone()) {
+                match generation(store, repository, row.clone()) {
                     Ok((row, release)) => {
                         let before = view.suite(&row.suite).map(|suite| &*suite.current);
                         let generation = Arc::new(Generation::new(row, release, before));
@@ -44,7 +56,7 @@ impl Cache {
                         for (known, digest) in
                             add_tables(&mut view, store, repository, &generation, (now, at_once))
                         {
-                            unread.push((Arc::clone(repository), known, digest));
+                            unread.push((known, digest));
                         }
                         show(&mut view, repository, generation, &checks);
                     }
@@ -59,21 +71,41 @@ impl Cache {
                 let pinned = there.then_some(Pinned { generation: pin.generation, since: pin.since });
                 view.set_pin(&pin.channel, &pin.suite, pinned);
             }
+            all.push(Restored { repository: Arc::clone(repository), view, unread });
+        }
+        Ok(all)
+    }
+
+    /// Lets requests see what was read, and has the rest of it read.
+    pub(in crate::cache) fn show_restored(&self, restored: Vec<Restored>) {
+        for Restored { repository, view, unread } in restored {
             self.0.suites.change(repository.index, |shown| *shown = view.clone());
+            for (known, digest) in unread {
+                self.learn_later(&repository, &known, digest, self.0.building.begin());
+            }
         }
-        for (repository, known, digest) in unread {
-            self.learn_later(&repository, &known, digest, self.0.building.begin());
-        }
-        Ok(())
     }
 }
 
-fn generation(store: &Store, row: store::Generation) -> io::Result<(store::Generation, Release)> {
+/// The suites of a repository as they were.
+pub(in crate::cache) struct Restored {
+    repository: Arc<Repository>,
+    view: View,
+    /// Indices whose tables are still to be made.
+    unread: Vec<(Known, Digest)>,
+}
+
+fn generation(
+    store: &Store,
+    repository: &Repository,
+    row: store::Generation,
+) -> io::Result<(store::Generation, Release)> {
     let missing = |error: store::Error| io::Error::other(error.to_string());
     let blob = store.object(&row.text).map_err(missing)?.ok_or(io::ErrorKind::NotFound)?;
     let mut text = vec![0; usize::try_from(blob.size).unwrap_or_default()];
     std::os::unix::fs::FileExt::read_exact_at(&*blob.file, &mut text, 0)?;
-    let release = Release::parse(&text).map_err(io::Error::other)?;
+    let suite = RepoPath::from_decoded(&row.suite).map_err(io::Error::other)?;
+    let release = Document::of(&repository.config, &suite).read(&text).map_err(io::Error::other)?;
     Ok((row, release))
 }
 
@@ -102,7 +134,7 @@ fn add_tables(
 ) -> Vec<(Known, Digest)> {
     let mut unread = Vec::new();
     let Ok(folder) = RepoPath::from_decoded(&generation.row.suite) else { return unread };
-    for listed in generation.release.files() {
+    for listed in generation.release.indices() {
         let Some((kind, _)) = IndexKind::of(listed.path.as_str()) else { continue };
         let checksum = listed.checksum();
         let roots = archive_roots(&folder, kind);

@@ -13,7 +13,7 @@ use crate::suite::View;
 impl Cache {
     /// Tells the store what only these generations list. They are still known here.
     pub(super) async fn retire(&self, gone: &[i64]) {
-        for repository in self.0.parts.repositories.list() {
+        for repository in self.0.repositories().list() {
             let (cache, ours, gone) = (self.clone(), Arc::clone(repository), gone.to_vec());
             let found = tokio::task::spawn_blocking(move || cache.listed_only_by(&ours, &gone)).await;
             let Ok(objects) = found else { return };
@@ -36,16 +36,12 @@ impl Cache {
     /// their own files. Blocking: walks every table once for each table of theirs. In memory are the
     /// checksums of one table at a time, and what is left of all.
     fn listed_only_by(&self, repository: &Repository, gone: &[i64]) -> Vec<Digest> {
-        let views: Vec<Arc<View>> = self
-            .0
-            .parts
-            .repositories
-            .list()
-            .iter()
-            .map(|other| Arc::clone(&self.0.suites.view(other.index)))
-            .collect();
+        let repositories = self.0.repositories();
+        let others = repositories.list().iter();
+        let views: Vec<Arc<View>> =
+            others.map(|other| Arc::clone(&self.0.suites.view(other.index))).collect();
         let mut alone = HashSet::new();
-        let view = &views[repository.index];
+        let view = self.0.suites.view(repository.index);
         for table in view.tables_only_of(gone) {
             let mut listed: HashSet<Checksum> = table.iter().map(|expected| expected.checksum).collect();
             for other in views.iter().flat_map(|view| view.tables_not_only_of(gone)) {

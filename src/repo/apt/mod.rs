@@ -14,6 +14,7 @@ pub mod checksum;
 pub mod compression;
 pub mod deb822;
 pub mod index;
+pub mod package_name;
 pub mod release;
 pub mod signature;
 pub mod table;

@@ -16,6 +16,7 @@ use jiff::fmt::rfc2822::DateTimeParser;
 use super::by_hash::{ByHash, Hash};
 use super::checksum::{Checksum, parse_hex};
 use super::deb822::{Stanza, lines, words};
+use super::index::IndexKind;
 use crate::digest::Digest;
 use crate::repo_path::RepoPath;
 
@@ -57,6 +58,8 @@ pub struct Release {
     /// an index of them alone.
     pub lists_all_with_each: bool,
     files: Vec<Listed>,
+    /// What it lists may be indices.
+    of_suite: bool,
 }
 
 /// Whether packages of a suite are installed unasked.
@@ -75,7 +78,7 @@ pub enum Automatic {
 pub struct Listed {
     /// Relative to the release file's folder.
     pub path: RepoPath,
-    /// In bytes.
+    /// In bytes; [`Expected::ANY_SIZE`](super::table::Expected::ANY_SIZE) where that is not told.
     pub size: u64,
     /// What it hashes to.
     pub hashes: Hashes,
@@ -190,7 +193,35 @@ impl Release {
                 .iter()
                 .any(|kind: &String| kind == "Packages"),
             files: files(stanza)?,
+            of_suite: true,
         })
+    }
+
+    /// What a checksum list says: nothing but files, sorted by path, none of which is an index.
+    #[must_use]
+    pub fn of_files(files: Vec<Listed>) -> Self {
+        Self {
+            origin: None,
+            label: None,
+            suite: None,
+            codename: None,
+            version: None,
+            date: None,
+            valid_until: None,
+            acquire_by_hash: false,
+            architectures: Vec::new(),
+            components: Vec::new(),
+            snapshots: None,
+            automatic: Automatic::Yes,
+            lists_all_with_each: false,
+            files,
+            of_suite: false,
+        }
+    }
+
+    /// The listed files that list others in their turn.
+    pub fn indices(&self) -> impl Iterator<Item = &Listed> {
+        self.files.iter().filter(|listed| self.of_suite && IndexKind::of(listed.path.as_str()).is_some())
     }
 
     /// All listed files, sorted by path.

@@ -14,19 +14,25 @@
 //! A path may have several entries: a vendor replaced a package under its name, and two suites, or two
 //! generations, disagree. All are kept; [`Table::find`] gives each. Tables merge without the paths.
 //!
+//! Which package a path is, its file's name tells: archives name files after what is in them, and whether
+//! this one does was seen when its index was read. Those that are named otherwise are listed at the end.
+//!
 //! ```text
-//! file    = head entry* seal
-//! head    = "lumbtab" version:u8 count:u64        numbers big-endian, version 1
+//! file    = head entry* odd* seal
+//! head    = "lumbtab" version:u8 count:u64        numbers big-endian, version 2
 //! entry   = path:[u8; 16] about:u48 checksum:[u8; 32]    about: bit 47 SHA-512, the rest size in bytes
+//! odd     = path:[u8; 16] length:u8 text                 the package and its architecture, `nano:amd64`
 //! seal    = SHA-256 of all before                        against a damaged disk, not against a forger
 //! ```
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::checksum::Checksum;
+use super::package_name;
 use crate::digest::Digest;
 
-const MAGIC: [u8; 8] = *b"lumbtab\x01";
+const MAGIC: [u8; 8] = *b"lumbtab\x02";
 const HEAD: usize = 16;
 const SEAL: usize = 32;
 const ENTRY: usize = 54;
@@ -38,22 +44,51 @@ const SHA512: u64 = 1 << 47;
 pub const MAX_SIZE: u64 = SHA512 - 1;
 /// Most entries of a table (432 MB).
 pub const MAX_ENTRIES: usize = 8_000_000;
+/// Most bytes of packages whose files are named otherwise; further ones are known by their file's name.
+const MAX_ODD: usize = 8 << 20;
 
 type Entry = [u8; ENTRY];
+
+/// What stands for a path in every table: making it costs more than looking for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PathKey([u8; PATH]);
+
+impl PathKey {
+    /// That of a path in the spelling of [`RepoPath`](crate::repo_path::RepoPath).
+    #[must_use]
+    pub fn of(path: &str) -> Self {
+        let mut key = [0; PATH];
+        key.copy_from_slice(&Digest::of(path.as_bytes()).as_bytes()[..PATH]);
+        Self(key)
+    }
+}
 
 /// What is known of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Expected {
-    /// In bytes.
+    /// In bytes, or [`Expected::ANY_SIZE`].
     pub size: u64,
     /// What it hashes to.
     pub checksum: Checksum,
+}
+
+impl Expected {
+    /// Stands for a size that nobody told: checksum lists have none.
+    pub const ANY_SIZE: u64 = u64::MAX;
+
+    /// The size in bytes, where it is known.
+    #[must_use]
+    pub const fn size(&self) -> Option<u64> {
+        if self.size == Self::ANY_SIZE { None } else { Some(self.size) }
+    }
 }
 
 /// A table in memory, the same bytes as on disk.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Table {
     file: Box<[u8]>,
+    /// Where the entries end.
+    end: usize,
 }
 
 /// Why a table could not be made or loaded.
@@ -78,11 +113,13 @@ pub enum TableError {
 pub struct Builder {
     /// The head, still empty, and the entries so far.
     file: Vec<u8>,
+    /// Packages whose files are named otherwise.
+    odd: Vec<u8>,
 }
 
 impl Default for Builder {
     fn default() -> Self {
-        Self { file: vec![0; HEAD] }
+        Self { file: vec![0; HEAD], odd: Vec::new() }
     }
 }
 
@@ -107,10 +144,27 @@ impl Builder {
             Checksum::Sha512(half) => (SHA512, half),
         };
         self.make_room(ENTRY)?;
-        self.file.extend_from_slice(&key(path));
+        self.file.extend_from_slice(&PathKey::of(path).0);
         self.file.extend_from_slice(&(flag | expected.size).to_be_bytes()[8 - ABOUT..]);
         self.file.extend_from_slice(hash);
         Ok(())
+    }
+
+    /// Notes which package the file at a path is, where its name does not tell.
+    pub fn name(&mut self, path: &str, package: &str, architecture: &str) {
+        if package_name::of_path(path) == Some((package, architecture)) {
+            return;
+        }
+        let text = format!("{package}:{architecture}");
+        let sane = !package.is_empty() && !architecture.is_empty();
+        if let Ok(length) = u8::try_from(text.len())
+            && sane
+            && self.odd.len() + PATH + 1 + text.len() <= MAX_ODD
+        {
+            self.odd.extend_from_slice(&PathKey::of(path).0);
+            self.odd.push(length);
+            self.odd.extend_from_slice(text.as_bytes());
+        }
     }
 
     /// Adds all that another table holds.
@@ -121,6 +175,10 @@ impl Builder {
         let entries = table.entries().as_flattened();
         self.make_room(entries.len())?;
         self.file.extend_from_slice(entries);
+        let odd = table.odd();
+        if self.odd.len() + odd.len() <= MAX_ODD {
+            self.odd.extend_from_slice(odd);
+        }
         Ok(())
     }
 
@@ -160,10 +218,12 @@ impl Builder {
         let count = (self.file.len() - HEAD) / ENTRY;
         self.file[..MAGIC.len()].copy_from_slice(&MAGIC);
         self.file[MAGIC.len()..HEAD].copy_from_slice(&(count as u64).to_be_bytes());
+        let end = self.file.len();
+        self.file.reserve_exact(self.odd.len() + SEAL);
+        self.file.extend_from_slice(&self.odd);
         let seal = Digest::of(&self.file);
-        self.file.reserve_exact(SEAL);
         self.file.extend_from_slice(seal.as_bytes());
-        Table { file: self.file.into_boxed_slice() }
+        Table { file: self.file.into_boxed_slice(), end }
     }
 }
 
@@ -189,14 +249,15 @@ impl Table {
         if count > MAX_ENTRIES {
             return Err(TableError::TooMany);
         }
-        if file.len() != HEAD + count * ENTRY + SEAL {
+        let end = HEAD + count * ENTRY;
+        if !(end + SEAL..=end + MAX_ODD + SEAL).contains(&file.len()) {
             return Err(TableError::Damaged);
         }
         let (sealed, seal) = file.split_at(file.len() - SEAL);
         if Digest::of(sealed).as_bytes() != seal {
             return Err(TableError::Damaged);
         }
-        let table = Self { file: file.into_boxed_slice() };
+        let table = Self { file: file.into_boxed_slice(), end };
         if !table.entries().is_sorted_by(|a, b| a < b) {
             return Err(TableError::Damaged);
         }
@@ -223,10 +284,29 @@ impl Table {
 
     /// What is listed for a path: mostly nothing or one, several where suites disagree.
     pub fn find(&self, path: &str) -> impl Iterator<Item = Expected> {
-        let key = key(path);
+        self.find_key(PathKey::of(path))
+    }
+
+    /// The same for a path that is looked for in several tables.
+    pub fn find_key(&self, PathKey(key): PathKey) -> impl Iterator<Item = Expected> {
         let entries = self.entries();
         let start = first_of(entries, &key);
         entries[start..].iter().take_while(move |entry| entry[..PATH] == key).map(expected)
+    }
+
+    /// The package that the file at a listed path is, with its architecture: `nano:amd64`. `None` where neither
+    /// the index nor the name tells.
+    #[must_use]
+    pub fn package_of<'t>(&'t self, path: &'t str) -> Option<Cow<'t, str>> {
+        let odd = self.odd();
+        if !odd.is_empty() {
+            let PathKey(key) = PathKey::of(path);
+            if let Some((_, text)) = odd_ones(odd).find(|(known, _)| **known == key) {
+                return std::str::from_utf8(text).ok().map(Cow::Borrowed);
+            }
+        }
+        let (package, architecture) = package_name::of_path(path)?;
+        Some(Cow::Owned(format!("{package}:{architecture}")))
     }
 
     /// Everything that is listed, in no particular order: what a sweep of the store must keep.
@@ -235,7 +315,11 @@ impl Table {
     }
 
     fn entries(&self) -> &[Entry] {
-        self.file.get(HEAD..self.file.len() - SEAL).map_or(&[], |entries| entries.as_chunks().0)
+        self.file.get(HEAD..self.end).map_or(&[], |entries| entries.as_chunks().0)
+    }
+
+    fn odd(&self) -> &[u8] {
+        self.file.get(self.end..self.file.len() - SEAL).unwrap_or(&[])
     }
 }
 
@@ -276,10 +360,15 @@ fn first_of(entries: &[Entry], key: &[u8; PATH]) -> usize {
     low + entries[low..high].partition_point(|entry| entry[..PATH] < key[..])
 }
 
-fn key(path: &str) -> [u8; PATH] {
-    let mut key = [0; PATH];
-    key.copy_from_slice(&Digest::of(path.as_bytes()).as_bytes()[..PATH]);
-    key
+/// Keys and texts of the packages whose files are named otherwise, as far as they can be read.
+fn odd_ones(mut odd: &[u8]) -> impl Iterator<Item = (&[u8; PATH], &[u8])> {
+    std::iter::from_fn(move || {
+        let (key, rest) = odd.split_first_chunk::<PATH>()?;
+        let (length, rest) = rest.split_first()?;
+        let (text, rest) = rest.split_at_checked(usize::from(*length))?;
+        odd = rest;
+        Some((key, text))
+    })
 }
 
 fn expected(entry: &Entry) -> Expected {

@@ -74,7 +74,7 @@ fn a_damaged_file_is_refused() {
     }
     assert!(Table::from_bytes([good.as_slice(), b"x"].concat()).is_err());
     let mut version = good;
-    version[7] = 2;
+    version[7] = 3;
     assert_eq!(Table::from_bytes(version), Err(TableError::NotATable));
 }
 
@@ -141,5 +141,31 @@ proptest! {
         file.extend(count.to_be_bytes());
         file.extend(bytes);
         let _ = Table::from_bytes(file);
+    }
+}
+
+#[test]
+fn packages_whose_files_are_named_otherwise_are_known_too() {
+    let mut builder = Builder::new();
+    for (path, package) in [
+        ("pool/n/nano_7_amd64.deb", "nano"),
+        ("pool/g/chrome_current_amd64.deb", "google-chrome-stable"),
+        ("app.deb", "app"),
+    ] {
+        builder.add(path, &sha256(1, path)).unwrap();
+        builder.name(path, package, "amd64");
+    }
+    builder.name("pool/huge.deb", &"x".repeat(300), "amd64");
+    let first = Table::from_bytes(builder.finish().as_bytes().to_vec()).unwrap();
+    let mut merged = Builder::new();
+    merged.merge(&first).unwrap();
+    for table in [&first, &merged.finish()] {
+        let package = |path| table.package_of(path).map(Cow::into_owned);
+        assert_eq!(package("pool/n/nano_7_amd64.deb").as_deref(), Some("nano:amd64"));
+        assert_eq!(package("pool/g/chrome_current_amd64.deb").as_deref(), Some("google-chrome-stable:amd64"));
+        assert_eq!(package("app.deb").as_deref(), Some("app:amd64"));
+        assert_eq!((package("pool/huge.deb"), table.len()), (None, 3));
+        // Only what the index says otherwise is kept.
+        assert_eq!(table.odd().len(), 2 * (PATH + 1) + "google-chrome-stable:amd64app:amd64".len());
     }
 }

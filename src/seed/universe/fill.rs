@@ -49,9 +49,13 @@ impl Universe {
         if let Some(same) = same {
             // The better suite's pin is what counts; its bytes are the ones that came first, as in apt.
             let known = self.record(same).origin;
-            if self.pin(origin) > self.pin(known) {
-                self.packages[same.0 as usize].origin = origin;
+            let better = self.pin(origin) > self.pin(known);
+            let record = &mut self.packages[same.0 as usize];
+            if better {
+                record.origin = origin;
             }
+            // What one suite gives to all machines, as security does, no other holds back.
+            record.phased = record.phased.max(phased(stanza.field("Phased-Update-Percentage")));
             return Ok(());
         }
         let fields = Fields::of(stanza);
@@ -89,7 +93,7 @@ impl Universe {
             },
             essential: fields.essential == b"yes",
             protected: fields.protected == b"yes",
-            phased: std::str::from_utf8(fields.phased).ok().and_then(|text| text.parse().ok()).unwrap_or(100),
+            phased: phased(Some(fields.phased)),
         };
         let id = u32::try_from(self.packages.len()).ok().filter(|id| *id < NONE);
         let id = id.ok_or(UniverseError::Full)?;
@@ -144,6 +148,12 @@ impl Universe {
         self.text.extend_from_slice(text);
         Ok(kept)
     }
+}
+
+/// The share of machines that get a version, in per cent; all of them where nothing sensible is said.
+fn phased(field: Option<&[u8]>) -> u8 {
+    let text = field.and_then(|field| std::str::from_utf8(field).ok());
+    text.and_then(|text| text.parse().ok()).filter(|share| *share <= 100).unwrap_or(100)
 }
 
 /// Puts an element at a chain's end, and gives the one that was there before.

@@ -30,7 +30,7 @@ async fn the_time_of_being_missed_is_kept_until_it_comes_back() {
     let store = home.open();
     known(&store).await;
     let note = async |repos: &[&str], channels: &[&str]| {
-        store.note_absent(names(repos), names(channels)).await.unwrap()
+        store.note_absent(names(repos), names(channels), Vec::new()).await.unwrap()
     };
     assert_eq!(note(&["ubuntu"], &["pilot"]).await, []);
     let missed = note(&[], &[]).await;

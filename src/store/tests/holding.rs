@@ -1,7 +1,7 @@
 //! What a generation holds is never evicted, and eviction does not pay for it.
 
 use super::*;
-use crate::store::{absent, catalog, generation, hold, pin, retire, schema, working_set};
+use crate::store::{absent, catalog, generation, hold, pin, retire, schema, seeds, working_set};
 
 #[tokio::test]
 async fn eviction_passes_over_what_is_held_even_after_a_restart() {
@@ -132,11 +132,13 @@ fn no_statement_about_holds_scans_and_eviction_walks_only_what_may_go() {
     for statement in [
         absent::USES,
         retire::RETIRE,
+        seeds::SHARED,
         catalog::COLDEST_AFTER,
         catalog::PUT_OBJECT,
         hold::MARK,
         hold::UNMARK,
         hold::HELD_BY,
+        hold::HELD_BY_SOME,
         hold::RELEASE,
         hold::IS_HELD,
         hold::LISTED,

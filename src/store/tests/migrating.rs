@@ -42,7 +42,7 @@ async fn a_store_of_version_1_keeps_what_it_has_and_learns_to_hold() {
     let store = home.open();
     assert_eq!((store.generations().unwrap().len(), store.usage().held_bytes), (1, 100));
     let version: i64 = home.catalog().query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
-    assert_eq!(version, 4);
+    assert_eq!(version, 6);
 }
 
 /// A migration that the power cut off is none.

@@ -19,6 +19,15 @@ impl View {
         })
     }
 
+    /// Everything that the generations here list: what their indices do, and, where these are checksum lists,
+    /// what they do themselves.
+    pub fn every_checksum(&self) -> impl Iterator<Item = Checksum> {
+        let listed = self.tables.values().flatten().filter(|listing| listing.rank < super::Rank::Nobody);
+        let tables = listed.flat_map(|listing| listing.table.iter().map(|expected| expected.checksum));
+        let all = self.suites.values().flat_map(|suite| std::iter::once(&suite.current).chain(&suite.older));
+        tables.chain(all.flat_map(|generation| generation.release.files().iter().map(Listed::checksum)))
+    }
+
     /// The tables of indices that these generations list and no other of this repository.
     pub fn tables_only_of(&self, generations: &[i64]) -> impl Iterator<Item = &Arc<Table>> {
         self.tables_by(generations).filter_map(|(only, table)| only.then_some(table))

@@ -26,6 +26,27 @@ async fn a_connection_serves_one_request_after_another() {
     }
 }
 
+/// That a `Host` was good once on a connection says nothing of another one.
+#[tokio::test]
+async fn every_request_has_a_host_of_its_own() {
+    let origin = Origin::start().await;
+    let server = server(&origin).await;
+    let mut connection = Connection::open(server.address()).await;
+    for (hosts, status) in [
+        ("Host: mirror:3142\r\n", 200),
+        ("Host: mirror:3142\r\n", 200),
+        ("Host: mirror:3142x\r\n", 400),
+        ("Host: other\r\n", 200),
+        ("Host: mirror:3142\r\nHost: mirror:3142\r\n", 400),
+        ("", 400),
+        ("Host: mirror:3142\r\n", 200),
+    ] {
+        connection.send(format!("GET {PACKAGE} HTTP/1.1\r\n{hosts}\r\n")).await;
+        let answer = connection.response().await;
+        assert_eq!(answer.status, status, "{hosts:?}");
+    }
+}
+
 #[tokio::test]
 async fn it_ends_when_the_client_says_so() {
     let origin = Origin::start().await;

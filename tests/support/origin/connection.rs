@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 use std::time::SystemTime;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -16,6 +17,9 @@ use crate::support::decoded_path;
 
 /// Bytes that are written in one go, at most.
 const PIECE: usize = 64 * 1024;
+
+/// The same of a body that is sent slowly, in bytes.
+const SLOW_PIECE: usize = 8 * 1024;
 
 /// What becomes of the connection after an answer.
 enum Next {
@@ -235,6 +239,7 @@ async fn send_body(
         Ending::Whole | Ending::WholeThenClose => body.len() as u64,
     };
     let mut pauses = reply.pauses.iter().peekable();
+    let most = if reply.rate.is_some() { SLOW_PIECE } else { PIECE };
     let mut sent: u64 = 0;
     loop {
         while let Some((_, gate)) = pauses.next_if(|(at, _)| *at <= sent) {
@@ -243,7 +248,7 @@ async fn send_body(
         let offset = if endless && !body.is_empty() { sent % body.len() as u64 } else { sent };
         let rest = body.slice(usize::try_from(offset).unwrap_or(usize::MAX).min(body.len())..);
         let until = pauses.peek().map_or(stop_at, |(at, _)| stop_at.min(*at));
-        let piece = rest.slice(..rest.len().min(PIECE).min(usize::try_from(until - sent).unwrap_or(PIECE)));
+        let piece = rest.slice(..rest.len().min(most).min(usize::try_from(until - sent).unwrap_or(most)));
         if piece.is_empty() {
             break;
         }
@@ -256,6 +261,9 @@ async fn send_body(
         }
         sent += piece.len() as u64;
         log.sent(piece.len());
+        if let Some(rate) = reply.rate {
+            tokio::time::sleep(Duration::from_secs_f64(piece.len() as f64 / rate as f64)).await;
+        }
     }
     match reply.ending {
         Ending::ResetAfter(_) => {

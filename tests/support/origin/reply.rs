@@ -26,6 +26,8 @@ pub struct Reply {
     pub(super) framing: Framing,
     pub(super) before_head: Option<Gate>,
     pub(super) pauses: Vec<(u64, Gate)>,
+    /// Bytes a second.
+    pub(super) rate: Option<u64>,
     pub(super) ending: Ending,
     pub(super) instead: Option<Instead>,
 }
@@ -73,6 +75,7 @@ impl Reply {
             framing: Framing::Length,
             before_head: None,
             pauses: Vec::new(),
+            rate: None,
             ending: Ending::Whole,
             instead: None,
         }
@@ -159,6 +162,12 @@ impl Reply {
         self.pauses.push((bytes, gate.clone()));
         self.pauses.sort_by_key(|(at, _)| *at);
         self
+    }
+
+    /// Sends the body no faster than this, in bytes a second, as a thin line does: what has been sent has
+    /// arrived, but for a moment's worth.
+    pub fn at_rate(self, bytes: u64) -> Self {
+        Self { rate: Some(bytes), ..self }
     }
 
     /// Closes the connection in order after this many bytes of the body, though more were promised.

@@ -47,6 +47,20 @@ impl Key {
         revoked.to_vec().expect("a public key can be written")
     }
 
+    /// Whether these are good signatures of this key over `bytes`, as gpgv judges.
+    pub fn is_signature(&self, bytes: &[u8], signature: &[u8]) -> bool {
+        let folder = tempfile::TempDir::new().expect("a folder for gpgv");
+        let file = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).expect("a file for gpgv");
+            path
+        };
+        let mut gpgv = std::process::Command::new("gpgv");
+        gpgv.arg("--keyring").arg(file("keyring.gpg", &self.keyring()));
+        gpgv.arg(file("signature", signature)).arg(file("bytes", bytes));
+        gpgv.output().expect("gpgv is installed").status.success()
+    }
+
     /// The fingerprint in upper-case hexadecimal digits.
     pub fn fingerprint(&self) -> String {
         self.cert.fingerprint().to_hex()

@@ -14,6 +14,8 @@ pub struct Package {
     fields: Vec<(String, String)>,
     description: String,
     payload: Vec<u8>,
+    /// Its file's name, where it is not the usual one.
+    file: Option<String>,
 }
 
 impl Package {
@@ -26,6 +28,7 @@ impl Package {
             fields: Vec::new(),
             description: format!("test package {name}"),
             payload: noise(&format!("{name} {version}"), 1000),
+            file: None,
         }
     }
 
@@ -67,8 +70,16 @@ impl Package {
         Self { payload: bytes.into(), ..self }
     }
 
+    /// Another name of its file than the usual one.
+    pub fn file(self, name: &str) -> Self {
+        Self { file: Some(name.to_owned()), ..self }
+    }
+
     /// Its file's name: `nano_7.2-1_amd64.deb`, without the epoch of the version.
     pub fn file_name(&self) -> String {
+        if let Some(name) = &self.file {
+            return name.clone();
+        }
         let version = self.version.split_once(':').map_or(self.version.as_str(), |(_, version)| version);
         format!("{}_{version}_{}.deb", self.name, self.architecture)
     }
@@ -101,6 +112,11 @@ impl Package {
             self.description,
             self.description_md5(),
         )
+    }
+
+    /// Its paragraph in dpkg's database where it is installed: apt knows it again by what it says of itself.
+    pub fn status_entry(&self) -> String {
+        format!("{}Status: install ok installed\nDescription: {}\n\n", self.control(), self.description)
     }
 
     /// Its paragraph in `Translation-en`.

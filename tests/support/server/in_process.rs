@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use lumbung::app::App;
+use lumbung::app::{App, Reloader, Source};
 use lumbung::clock::Clock;
 use lumbung::config::Config;
 use tokio::sync::oneshot;
@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::Setting;
 use crate::support::PATIENCE;
+use crate::support::client::{Response, ask};
 
 /// A server in this process. Dropping it begins a graceful end; [`stop`](Self::stop) waits for it.
 pub struct TestServer {
@@ -22,6 +23,7 @@ pub struct TestServer {
 struct Running {
     address: SocketAddr,
     admin: SocketAddr,
+    reloader: Reloader,
     /// Sending, or dropping, tells the server to end.
     stop: oneshot::Sender<()>,
     task: JoinHandle<Result<(), anyhow::Error>>,
@@ -98,18 +100,43 @@ impl TestServer {
         self.restart().await;
     }
 
+    /// Writes a file with another piece of configuration, and has it read again: the answer of the
+    /// administrators' API.
+    pub async fn reload_with(&mut self, fragment: &str) -> Response {
+        let token = format!("Bearer {}", self.admin_token());
+        self.setting.change(fragment, |_| {});
+        let headers = [("Authorization", token.as_str()), ("Content-Length", "0")];
+        ask(self.admin(), "POST", "/api/v1/reload", &headers).await
+    }
+
+    /// Where clients and administrators find it now, which may be elsewhere than at its start.
+    pub fn addresses_now(&self) -> (Vec<SocketAddr>, SocketAddr) {
+        let reloader = &self.running().reloader;
+        (reloader.addresses().to_vec(), reloader.admin_address())
+    }
+
+    /// Asks it there from now on.
+    pub fn follow_addresses(&mut self) {
+        let (addresses, admin) = self.addresses_now();
+        let running = self.running.as_mut().expect("a running server");
+        (running.address, running.admin) = (addresses[0], admin);
+    }
+
     async fn run(&mut self) {
         let text = self.setting.text();
         let config = Config::parse(&text, "test.toml").unwrap_or_else(|why| panic!("{why}\n{text}"));
         let app = App::build(config, self.clock.clone()).await;
         let app = app.unwrap_or_else(|why| panic!("{why:?}\n{text}"));
+        let source = Source { file: Some(self.setting.file()), ..Source::default() };
+        let app = app.reloading_from(source, None);
         let (address, admin) = (app.addresses()[0], app.admin_address());
+        let reloader = app.reloader();
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(app.run(async {
             // A dropped sender says the same.
             let _ = stopped.await;
         }));
-        self.running = Some(Running { address, admin, stop, task });
+        self.running = Some(Running { address, admin, reloader, stop, task });
     }
 
     fn running(&self) -> &Running {

@@ -65,6 +65,35 @@ impl Setting {
         toml::to_string(&self.table).expect("a table that was parsed")
     }
 
+    /// The file that a program started with this reads, and reads again.
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("lumbung.toml")
+    }
+
+    /// Writes that file anew with another piece of configuration, on the same store.
+    ///
+    /// # Panics
+    /// When the piece is no TOML, or the file cannot be written.
+    fn change(&mut self, fragment: &str, then: impl FnOnce(&mut Self)) {
+        let store = self.store().display().to_string();
+        let mut next = Self::new(fragment);
+        let section = next.table.get_mut("store").and_then(Value::as_table_mut);
+        let section = section.expect("every setting has a store");
+        // What the piece says wins; what it does not say stays.
+        if !fragment.contains("path =") {
+            section.insert("path".to_owned(), Value::String(store));
+        }
+        self.table = next.table;
+        then(self);
+        std::fs::write(self.file(), self.text()).expect("a configuration file");
+    }
+
+    /// Has the log written as JSON.
+    fn log_as_json(&mut self) {
+        let log = self.table.entry("log").or_insert_with(|| Value::Table(Table::new()));
+        log.as_table_mut().expect("a section is a table").insert("format".to_owned(), "json".into());
+    }
+
     /// Where the store is.
     fn store(&self) -> PathBuf {
         let path = self.table.get("store").and_then(|store| store.get("path")).and_then(Value::as_str);

@@ -45,8 +45,7 @@ impl Process {
     pub async fn start_under(wrapper: &[String], fragment: &str) -> Self {
         let mut setting = Setting::new(fragment);
         // Log lines as JSON tell their fields apart without guessing.
-        let log = setting.table.entry("log").or_insert_with(|| toml::Value::Table(toml::Table::new()));
-        log.as_table_mut().expect("a section is a table").insert("format".to_owned(), "json".into());
+        setting.log_as_json();
         let wrapper = wrapper.to_vec();
         let running = Running::start(&wrapper, &setting).await;
         Self { setting, wrapper, running }
@@ -115,6 +114,20 @@ impl Process {
         kill_process(Pid::from_child(&self.running.child), signal).expect("a running process");
     }
 
+    /// Writes its configuration file anew with another piece, which it reads when told to.
+    pub fn write_config(&mut self, fragment: &str) {
+        self.setting.change(fragment, |setting| {
+            if !fragment.contains("[log]") {
+                setting.log_as_json();
+            }
+        });
+    }
+
+    /// The configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.setting.file()
+    }
+
     /// Waits for its end without blocking the runtime.
     ///
     /// # Panics
@@ -141,7 +154,7 @@ impl Process {
 
 impl Running {
     async fn start(wrapper: &[String], setting: &Setting) -> Self {
-        let file = setting.folder.path().join("lumbung.toml");
+        let file = setting.file();
         fs::write(&file, setting.text()).expect("a configuration file");
         let words = wrapper.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_lumbung")]);
         let mut words = words.collect::<Vec<_>>().into_iter();
