@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::entry::Entry;
 use super::failure::Failure;
@@ -71,6 +72,8 @@ pub struct Flight {
     /// When it began.
     pub started: Instant,
     state: watch::Sender<State>,
+    /// Cancelled when [`State::halted`] is set.
+    halt: CancellationToken,
 }
 
 /// What a request that waits for a flight meets first.
@@ -103,7 +106,14 @@ pub struct FlightStatus {
 impl Flight {
     pub(super) fn new(key: EntryKey, class: Class) -> Self {
         let (urgency, started) = (Urgency::from(class), Instant::now());
-        Self { key, class, urgency, started, state: watch::Sender::new(State::default()) }
+        Self {
+            key,
+            class,
+            urgency,
+            started,
+            state: watch::Sender::new(State::default()),
+            halt: CancellationToken::new(),
+        }
     }
 
     /// Makes the head known. Readers may have the bytes before `available` at once.
@@ -148,13 +158,13 @@ impl Flight {
     /// calls this makes sure of: whoever joins from then on waits for the end, and begins anew.
     pub(super) fn halt(&self) {
         self.state.send_modify(|state| state.halted = true);
+        self.halt.cancel();
     }
 
     /// Resolves when the flight is to be given up.
     pub(super) async fn halted(&self) {
-        let mut watcher = self.state.subscribe();
-        // The sender lives in `self`, so the channel cannot be closed here.
-        let _ = watcher.wait_for(|state| state.halted).await;
+        // Not a receiver of the state: those are counted as readers.
+        self.halt.cancelled().await;
     }
 
     /// Bytes that are here and may be read.
