@@ -14,6 +14,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
 use self::admin_door::{AdminDoor, BoundAdmin};
@@ -22,9 +23,11 @@ pub use self::reload::{ReloadError, Reloader, Source};
 use crate::cache::{self, Cache, FlightStatus};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::dashboard::{self, Dashboard};
+use crate::history::{self, History};
 use crate::repo::Repositories;
 use crate::seed::{Planner, Runner};
-use crate::server::{self, AccessLog, Control, Explainer, Server, admin, api};
+use crate::server::{self, AccessLog, Control, Explainer, Server, admin, api, report};
 use crate::status::{self, Status};
 use crate::store::Store;
 use crate::tasks::Tasks;
@@ -54,6 +57,8 @@ pub struct App {
     reloader: Reloader,
     state: admin::AdminState,
     api: api::ApiState,
+    report: report::ReportState,
+    dashboard: Dashboard,
     store: Store,
     tasks: Tasks,
     /// The access log.
@@ -91,7 +96,11 @@ impl App {
         cache.let_go_of_absent().await;
         tasks.spawn(cache.clone().tend_suites());
         tasks.spawn(cache.clone().tend_demand());
+        let history = open_history(&config, &clock, &metrics).await?;
+        let report = report::ReportState { history: history.clone() };
         let admin_config = config.server.admin;
+        let offices = Arc::new(ArcSwap::from_pointee(config.offices.clone()));
+        let (pages_cache, pages_clock) = (cache.clone(), clock.clone());
         let lines = Lines::start(std::io::stderr()).context("the access log's thread")?;
         let access_log = AccessLog { lines: lines.clone(), format: config.log.format };
         let token = store.admin_token().to_owned();
@@ -101,6 +110,7 @@ impl App {
             clock,
             tasks: tasks.clone(),
             governor: governor.clone(),
+            history: Some(history.clone()),
         };
         let settings = server::Settings {
             config: config.server.clone(),
@@ -138,12 +148,22 @@ impl App {
             control: server.control(),
             admin: Arc::clone(&admin_door),
             lines: lines.clone(),
+            history: history.clone(),
+            offices: Arc::clone(&offices),
         });
         let api =
             api::ApiState::new(cache, server.explainer(), (planner, runner), reloader.for_api(), &token);
-        let state =
-            admin::AdminState { status: Arc::new(move || facts.status()), metrics, ready: Arc::default() };
-        Ok(Self { server, admin, admin_door, reloader, state, api, store, tasks, lines })
+        let status: admin::StatusSource = Arc::new(move || facts.status());
+        let dashboard = Dashboard::new(dashboard::Parts {
+            status: Arc::clone(&status),
+            cache: pages_cache,
+            history,
+            offices,
+            clock: pages_clock,
+            guard: api.guard(),
+        });
+        let state = admin::AdminState { status, metrics, ready: Arc::default() };
+        Ok(Self { server, admin, admin_door, reloader, state, api, report, dashboard, store, tasks, lines })
     }
 
     /// Where clients are served, with the ports that the system chose.
@@ -178,9 +198,12 @@ impl App {
     /// # Errors
     /// A part ended that should not have.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { server, admin, admin_door, reloader, state, api, store, tasks, lines } = self;
+        let Self { server, admin, admin_door, reloader, state, api, report, dashboard, store, tasks, lines } =
+            self;
+        let history = report.history.clone();
         let stop = CancellationToken::new();
-        let router = admin::with(state.clone(), api::router(api));
+        let further = api::router(api).merge(report::router(report)).merge(dashboard.router());
+        let router = admin::with(state.clone(), further);
         tasks.spawn(sweep(store.clone(), tasks.clone()));
         state.ready.store(true, Ordering::Release);
         // Whoever reads this may ask: the sockets are bound, and readiness is told.
@@ -208,6 +231,7 @@ impl App {
             tracing::warn!(tasks = left, "did not end in time");
         }
         let closing = tokio::task::spawn_blocking(move || {
+            history.close();
             store.close();
             lines.finish(LOG_GRACE);
         });
@@ -215,6 +239,15 @@ impl App {
         tracing::info!("ended");
         Ok(())
     }
+}
+
+/// Opens the history beside the catalog.
+async fn open_history(config: &Config, clock: &Clock, metrics: &Metrics) -> anyhow::Result<History> {
+    let kept = kept_of(config);
+    let (folder, clock, metrics) = (config.store.path.clone(), clock.clone(), metrics.clone());
+    let fetched = Box::new(move || metrics.fetched());
+    let opened = tokio::task::spawn_blocking(move || History::open(&folder, kept, clock, fetched)).await?;
+    opened.context("the history")
 }
 
 /// What works on the store.
@@ -264,6 +297,15 @@ impl Engine {
         let restored = cache.clone();
         tokio::task::spawn_blocking(move || restored.restore()).await?.context("reading the suites")?;
         Ok(Self { repositories, metrics, tasks, governor, cache })
+    }
+}
+
+/// What the history keeps of whom.
+fn kept_of(config: &Config) -> history::Config {
+    history::Config {
+        clients: config.history.client_addresses,
+        offices: config.offices.iter().flat_map(office_networks).collect(),
+        zone: config.wan.zone.clone(),
     }
 }
 

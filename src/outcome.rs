@@ -22,6 +22,10 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// All of them. History on disk counts by this order, which therefore never changes; new ones go last.
+    pub const ALL: [Self; 7] =
+        [Self::Hit, Self::Miss, Self::Joined, Self::Revalidated, Self::Stale, Self::Passed, Self::Error];
+
     /// The stable word for logs, metrics and headers.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -69,6 +73,9 @@ pub enum Class {
 }
 
 impl Class {
+    /// All of them, in an order that history on disk counts by, too.
+    pub const ALL: [Self; 3] = [Self::Client, Self::Refresh, Self::Seed];
+
     /// The stable word for logs and metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -5,6 +5,7 @@
 //! names are an interface: more may come, none changes its meaning. Sizes are bytes, times are whole
 //! seconds, points in time are seconds since 1970.
 
+mod attention;
 mod text;
 
 use std::net::SocketAddr;
@@ -13,7 +14,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::seed::{SeedState, State};
+use crate::seed::SeedState;
 use crate::suite::SuiteFacts;
 
 pub use text::{bytes_in_words, columns, local_time, seconds_in_words};
@@ -298,118 +299,10 @@ fn ratio(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
-impl Store {
-    /// What keeps the store from making room, as a sentence to go on with; nothing where nothing does.
-    fn held_in_words(&self) -> String {
-        if self.held_bytes == 0 {
-            return String::new();
-        }
-        let held = bytes_in_words(self.held_bytes);
-        let suites = "the indices of suites need them";
-        match &self.held_by[..] {
-            [] => format!(" {held} may not be removed: {suites}."),
-            channels => format!(
-                " {held} may not be removed: {suites}, or the channels {} point at what lists them \
-                 (`lumbung suite promote` lets go of what a channel showed before its last change).",
-                channels.join(", ")
-            ),
-        }
-    }
-}
-
-impl Status {
-    /// What needs an administrator's eye, a sentence each; empty when all is well.
-    #[must_use]
-    pub fn attention(&self) -> Vec<String> {
-        let mut notes = Vec::new();
-        if self.store.full {
-            notes.push(format!(
-                "The store is full: what is fetched now is passed on without being kept. Raise \
-                 [store] max_size or free space below {}.{}",
-                self.store.path.display(),
-                self.store.held_in_words()
-            ));
-        } else if self.store.free < self.store.min_free {
-            notes.push(format!(
-                "Only {} are free below {}; {} should be. Old objects are being removed to keep to it.",
-                bytes_in_words(self.store.free),
-                self.store.path.display(),
-                bytes_in_words(self.store.min_free)
-            ));
-        }
-        for repo in &self.repos {
-            let resting: Vec<&Upstream> = repo.upstreams.iter().filter(|up| !up.healthy).collect();
-            if !resting.is_empty() && resting.len() == repo.upstreams.len() {
-                notes.push(format!(
-                    "No upstream of {} answers: only what is kept is served. {}",
-                    repo.name,
-                    last_words(&resting)
-                ));
-            } else if !resting.is_empty() {
-                notes.push(format!(
-                    "{} of {} upstreams of {} do not answer; the others are used. {}",
-                    resting.len(),
-                    repo.upstreams.len(),
-                    repo.name,
-                    last_words(&resting)
-                ));
-            }
-            if repo.traffic.requests.stale > 0 {
-                notes.push(format!(
-                    "{} answers of {} since the start were kept copies that upstream could not confirm.",
-                    repo.traffic.requests.stale, repo.name
-                ));
-            }
-            if repo.trust == "none" {
-                notes.push(format!("The contents of {} are not verified (trust = \"none\").", repo.name));
-            }
-            if repo.legacy_sha1 {
-                notes.push(format!(
-                    "Signatures over SHA-1, which can be forged, count for {} (legacy_sha1 = true).",
-                    repo.name
-                ));
-            }
-        }
-        for suite in &self.suites {
-            if let Some(problem) = &suite.problem {
-                notes.push(format!(
-                    "The newest state of {} {} cannot be adopted: {problem}. Desktops get generation {}.",
-                    suite.repo, suite.suite, suite.generation
-                ));
-            }
-        }
-        for SeedState { seed, run } in &self.seeds {
-            let left = bytes_in_words(run.bytes_missing.unwrap_or(0));
-            match run.journal.state {
-                State::Incomplete => notes.push(format!(
-                    "{} files of the seed {} could not be had, {left} are missing: `lumbung seed status {}` \
-                     names them.",
-                    run.journal.failed, seed.seed, seed.seed
-                )),
-                State::Failed => notes.push(format!(
-                    "The seed {} cannot run: {}.",
-                    seed.seed,
-                    run.journal.problem.as_deref().unwrap_or("the log says why")
-                )),
-                _ => {}
-            }
-        }
-        notes
-    }
-}
-
-/// The first error among `upstreams` that has words.
-fn last_words(upstreams: &[&Upstream]) -> String {
-    upstreams
-        .iter()
-        .find_map(|upstream| upstream.last_error.as_ref().map(|error| format!("{}: {error}", upstream.url)))
-        .unwrap_or_default()
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::seed::{Journal, RunFacts, SeedFacts};
+    use crate::seed::{Journal, RunFacts, SeedFacts, State};
 
     /// A server with one of everything.
     pub(crate) fn example() -> Status {

@@ -10,11 +10,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 
+use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
 use super::admin_door::{AdminDoor, BoundAdmin};
 use crate::cache::{self, Cache, MAX_REPOSITORIES};
 use crate::config::{Config, LoadError, Mistakes, Overrides};
+use crate::history::History;
 use crate::repo::Repositories;
 use crate::seed::Planner;
 use crate::server::api::{NotReloaded, Reload, Reloaded};
@@ -75,6 +77,9 @@ pub(super) struct Inner {
     pub(super) control: Control,
     pub(super) admin: Arc<AdminDoor>,
     pub(super) lines: Lines,
+    pub(super) history: History,
+    /// Those that the pages show.
+    pub(super) offices: Arc<ArcSwap<Vec<server::Office>>>,
 }
 
 /// What is bound, opened and read before anything changes.
@@ -239,6 +244,8 @@ impl Reloader {
         followed.await.map_err(|_| ReloadError::Stopping)??;
         inner.governor.set(next.wan.clone());
         inner.store.keep_to(&next.store);
+        inner.history.configure(super::kept_of(next));
+        inner.offices.store(Arc::new(next.offices.clone()));
         inner.planner.set_seeds(next.seeds.clone(), next.learning.clone());
         let access_log = AccessLog { lines: inner.lines.clone(), format: next.log.format };
         let settings = server::Settings {

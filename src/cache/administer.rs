@@ -9,6 +9,7 @@ use super::events::{Event, EventKind};
 use super::lookup::Cache;
 use super::refresh::Refreshed;
 use crate::repo::Repository;
+use crate::repo::apt::checksum::Checksum;
 use crate::repo_path::RepoPath;
 use crate::store;
 use crate::suite::{
@@ -103,6 +104,17 @@ impl Cache {
             }
         });
         Ok(facts.collect())
+    }
+
+    /// The files that the indices of a generation list, as far as those are used here: hash and size. Takes
+    /// tens of milliseconds for a whole release.
+    #[must_use]
+    pub fn listed_files(&self, repo: &str, generation: i64) -> Vec<(Checksum, u64)> {
+        let Ok(repository) = self.repository(repo) else { return Vec::new() };
+        let view = self.0.suites.view(repository.index).clone();
+        let wanted = [generation];
+        let tables = view.tables_of(&wanted);
+        tables.flat_map(|(_, table)| table.iter()).map(|listed| (listed.checksum, listed.size)).collect()
     }
 
     /// What happened lately, after event number `since`.

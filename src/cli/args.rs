@@ -11,8 +11,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 
+use crate::history::By;
 use crate::safe_url::BaseUrl;
 use crate::server::client_script::ClientMode;
 use crate::units::{ByteSize, UnitError};
@@ -36,6 +38,7 @@ pub(super) enum Command {
     Serve(Serve),
     Check(Check),
     Status(Status),
+    Report(Report),
     Seed(Seed),
     Rehearse(Rehearse),
     Suite(Suite),
@@ -139,6 +142,58 @@ pub(super) struct Status {
     /// Print anew every two seconds, until interrupted.
     #[arg(long)]
     pub(super) watch: bool,
+}
+
+/// Say what was asked for, by whom, and what it saved.
+///
+/// Sums over a time, by repository, office, desktop, package or day. They survive restarts, and are read
+/// from the running server or, where none runs, from its store. An office without a name is what belongs to
+/// none; addresses of desktops go after the time that `clients` under history says.
+///
+/// Examples:
+///
+///   lumbung report
+///   lumbung report --since 30d --by office
+///   lumbung report --since 30d --by day --format csv > november.csv
+///       for a spreadsheet
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Report {
+    /// How far back: 12h, 7d, 4w, or "30 days". Rounded up to whole hours; desktops, packages and days are
+    /// summed by whole days.
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = since)]
+    pub(super) since: u64,
+    /// What each row is about.
+    #[arg(long, value_name = "WHAT", default_value_t, value_parser = by())]
+    pub(super) by: By,
+    /// How it is printed.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: ReportFormat,
+    #[command(flatten)]
+    pub(super) file: ConfigFile,
+    /// The administrators' address, when it is not the configured one.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(super) admin: Option<SocketAddr>,
+}
+
+/// How a report is printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum ReportFormat {
+    /// For people.
+    #[default]
+    Table,
+    /// A list of objects.
+    Json,
+    /// For a spreadsheet.
+    Csv,
+}
+
+fn since(text: &str) -> Result<u64, String> {
+    crate::history::since(text).map_err(|error| format!("{error}, or 12h, 7d, 4w"))
+}
+
+fn by() -> impl TypedValueParser<Value = By> {
+    PossibleValuesParser::new(By::ALL.map(By::as_str)).try_map(|word| word.parse::<By>())
 }
 
 /// What is asked of the running server or its store, and how the answer is printed.

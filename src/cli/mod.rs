@@ -14,6 +14,7 @@ mod output;
 mod rehearse;
 mod reload;
 mod remote;
+mod report;
 mod seed;
 mod serve;
 mod status;
@@ -45,6 +46,7 @@ pub fn run() -> ExitCode {
         Command::Serve(serve) => serve::run(&serve),
         Command::Check(check) => check::run(&check),
         Command::Status(status) => status::run(&status),
+        Command::Report(report) => report::run(&report),
         Command::Seed(seed) => seed::run(&seed),
         Command::Rehearse(rehearse) => rehearse::run(&rehearse),
         Command::Suite(suite) => suite::run(&suite),

@@ -87,7 +87,7 @@ fn show_text(detail: &SuiteDetail) -> String {
             generation.channels.join(", "),
         ]
     }));
-    text + &columns(&rows)
+    text + columns(&rows).as_str()
 }
 
 async fn refresh(args: &args::Suite, repo: Option<&str>, suite: Option<&str>) -> anyhow::Result<Ending> {
@@ -162,7 +162,7 @@ fn channels_text(channels: &[ChannelFacts]) -> String {
         }
     }
     let waits = channels.iter().flat_map(|channel| &channel.waits_for);
-    waits.fold(columns(&rows), |text, sentence| text + sentence + "\n")
+    waits.fold(columns(&rows), |text, sentence| text + sentence.as_str() + "\n")
 }
 
 async fn promote(args: &args::Suite, channel: &str, to: Option<i64>) -> anyhow::Result<Ending> {

@@ -62,7 +62,7 @@ fn the_example_has_every_key() {
     assert_eq!(trusts[4..6], [("ppa", Trust::Https), ("docker", Trust::Signature)]);
     assert_eq!(config.store.max_size, Some(400_000_000_000));
     // An unknown key is answered with the known ones: each of them must be in the example.
-    let probe = "[server]\nqqqqqqqqq = 1\n[store]\nqqqqqqqqq = 1\n[upstream]\nqqqqqqqqq = 1\n[log]\nqqqqqqqqq = 1\n[[repo]]\nqqqqqqqqq = 1\n[[seed]]\nqqqqqqqqq = 1\n";
+    let probe = "[server]\nqqqqqqqqq = 1\n[store]\nqqqqqqqqq = 1\n[upstream]\nqqqqqqqqq = 1\n[log]\nqqqqqqqqq = 1\n[history]\nqqqqqqqqq = 1\n[[repo]]\nqqqqqqqqq = 1\n[[seed]]\nqqqqqqqqq = 1\n";
     let mut keys = 0;
     for mistake in mistakes(probe) {
         let Some((_, known)) = mistake.split_once("known are ") else { continue };

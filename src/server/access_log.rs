@@ -13,6 +13,7 @@ use http::{Method, StatusCode, Uri};
 use super::handler::Shared;
 use super::io::Exchange;
 use crate::cache::SeedUse;
+use crate::history::Ended;
 use crate::outcome::{Outcome, Source};
 use crate::telemetry::{Lines, LogFormat};
 
@@ -118,6 +119,15 @@ impl Drop for Account {
         self.shared.metrics.request(repo, self.outcome, took, served);
         if let Some(seed_use) = self.seeded {
             self.shared.metrics.seed_hit(repo, seed_use == SeedUse::First, bytes);
+        }
+        if let Some(history) = &self.shared.history {
+            history.note(Ended {
+                client: self.client,
+                repo: self.repo.as_ref(),
+                path: self.target.path(),
+                outcome: self.outcome,
+                served,
+            });
         }
         // The level of `lumbung::access` in the configuration counts for these lines too.
         if let Some(log) = &self.shared.access_log

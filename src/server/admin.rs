@@ -2,8 +2,8 @@
 //!
 //! `/metrics` for Prometheus, `/healthz` (the process lives) and `/readyz` (the store is open, the
 //! listeners are up) for whoever restarts things, `/api/v1/status` for scripts and the command line,
-//! and `/` with the same facts for a browser. All of that only reads; what changes something is in
-//! [`api`](super::api). Errors are problem details as RFC 9457 describes them.
+//! all of which only reads; what changes something is in [`api`](super::api), and pages for people are in
+//! [`dashboard`](crate::dashboard). Errors are problem details as RFC 9457 describes them.
 //!
 //! It stays answering while the data path is busy: collecting a [`Status`] may touch the disk and runs
 //! off the runtime's workers, every answer has a time limit, and a handler that panics costs one 500.
@@ -23,7 +23,6 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 
-use super::page;
 use crate::status::Status;
 use crate::telemetry::Metrics;
 
@@ -54,7 +53,6 @@ pub fn router(state: AdminState) -> Router {
 /// The administrators' routes, and those of `further` under the same limits.
 pub fn with(state: AdminState, further: Router) -> Router {
     Router::new()
-        .route("/", get(overview))
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
@@ -103,13 +101,6 @@ async fn metrics(State(state): State<AdminState>) -> Response<Body> {
     }
 }
 
-async fn overview(State(state): State<AdminState>) -> Response<Body> {
-    match collect(&state).await {
-        Ok(status) => answer(StatusCode::OK, "text/html; charset=utf-8", page::overview(&status)),
-        Err(response) => response,
-    }
-}
-
 /// The facts, collected where blocking is allowed; the error is the answer to give instead.
 async fn collect(state: &AdminState) -> Result<Status, Response<Body>> {
     let source = Arc::clone(&state.status);
@@ -141,29 +132,31 @@ pub(super) fn problem(status: StatusCode, detail: &str) -> Response<Body> {
     answer(status, "application/problem+json", format!("{problem}\n"))
 }
 
-pub(super) fn answer(status: StatusCode, kind: &'static str, body: impl Into<Body>) -> Response<Body> {
+pub(crate) fn answer(status: StatusCode, kind: &'static str, body: impl Into<Body>) -> Response<Body> {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }
 
-/// Nothing here is to be framed, sniffed, cached, or to load anything from elsewhere.
+/// Nothing here is to be framed, sniffed, or to load anything from elsewhere; and nothing to be cached that does
+/// not say so itself.
 async fn guard(mut response: Response<Body>) -> Response<Body> {
-    const GUARDS: [(header::HeaderName, &str); 5] = [
+    const GUARDS: [(header::HeaderName, &str); 4] = [
         (
             header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
-             frame-ancestors 'none'",
+            "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; \
+             base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
         ),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::CACHE_CONTROL, "no-store"),
+        // With `no-referrer`, a browser says of its own forms that they came from `null`.
+        (header::REFERRER_POLICY, "same-origin"),
     ];
     for (name, value) in GUARDS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
 
@@ -197,7 +190,6 @@ mod tests {
     }
 
     #[rstest]
-    #[case("/", "text/html; charset=utf-8", "Lumbung")]
     #[case(
         "/metrics",
         "application/openmetrics-text; version=1.0.0; charset=utf-8",
@@ -229,7 +221,7 @@ mod tests {
     #[case("GET", "/nothing", StatusCode::NOT_FOUND)]
     #[case("GET", "/api/v1/nothing", StatusCode::NOT_FOUND)]
     #[case("POST", "/api/v1/status", StatusCode::METHOD_NOT_ALLOWED)]
-    #[case("DELETE", "/", StatusCode::METHOD_NOT_ALLOWED)]
+    #[case("DELETE", "/healthz", StatusCode::METHOD_NOT_ALLOWED)]
     #[tokio::test]
     async fn errors_are_problem_details(
         #[case] method: &str,

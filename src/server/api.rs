@@ -82,10 +82,24 @@ impl ApiState {
         reload: Reload,
         token: &str,
     ) -> Self {
-        let guard = TokenGuard { token: Digest::of(token.as_bytes()), wrong: Mutex::default() };
         let verifier = Verifier::new(cache.clone(), planner.clone());
         let carrier = Carrier::new(cache.clone(), planner.clone());
-        Self { cache, explainer, planner, carrier, runner, verifier, reload, guard: Arc::new(guard) }
+        Self {
+            cache,
+            explainer,
+            planner,
+            carrier,
+            runner,
+            verifier,
+            reload,
+            guard: Arc::new(TokenGuard::new(token)),
+        }
+    }
+
+    /// Who knows the token; pages that ask for it count wrong ones with the API.
+    #[must_use]
+    pub fn guard(&self) -> Arc<TokenGuard> {
+        Arc::clone(&self.guard)
     }
 }
 
@@ -441,7 +455,7 @@ fn sentence(error: &dyn std::error::Error) -> String {
 }
 
 /// Knows the token, and who has shown wrong ones.
-struct TokenGuard {
+pub struct TokenGuard {
     /// Hashes are compared instead of tokens: how long that takes tells nothing about the token.
     token: Digest,
     wrong: Mutex<HashMap<IpAddr, Wrong>>,
@@ -456,24 +470,36 @@ struct Wrong {
 
 /// What a request's token is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Judged {
+pub enum Judged {
+    /// It is the one.
     Right,
+    /// It is not, or there is none.
     Wrong,
+    /// Too many wrong ones came from this address lately; this one was not looked at.
     Locked,
 }
 
 impl TokenGuard {
+    fn new(token: &str) -> Self {
+        Self { token: Digest::of(token.as_bytes()), wrong: Mutex::default() }
+    }
+
     fn judge(&self, headers: &HeaderMap, client: IpAddr, now: Instant) -> Judged {
-        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
-        wrong.retain(|_, wrong| now.duration_since(wrong.since) < LOCKED_FOR);
-        if wrong.get(&client).is_some_and(|wrong| wrong.times >= WRONG_TOKENS) {
-            return Judged::Locked;
-        }
         let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let shown = shown.and_then(|shown| {
             let (scheme, token) = shown.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
         });
+        self.judge_token(shown, client, now)
+    }
+
+    /// What a token is worth that `client` shows.
+    pub fn judge_token(&self, shown: Option<&str>, client: IpAddr, now: Instant) -> Judged {
+        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        wrong.retain(|_, wrong| now.duration_since(wrong.since) < LOCKED_FOR);
+        if wrong.get(&client).is_some_and(|wrong| wrong.times >= WRONG_TOKENS) {
+            return Judged::Locked;
+        }
         if shown.is_some_and(|shown| Digest::of(shown.as_bytes()) == self.token) {
             return Judged::Right;
         }
@@ -516,7 +542,7 @@ mod tests {
     use super::*;
 
     fn guard() -> TokenGuard {
-        TokenGuard { token: Digest::of(b"secret"), wrong: Mutex::default() }
+        TokenGuard::new("secret")
     }
 
     fn shows(authorization: &str) -> HeaderMap {

@@ -29,6 +29,7 @@ use super::part::Blank;
 use super::route::Router;
 use crate::cache::Cache;
 use crate::clock::Clock;
+use crate::history::History;
 use crate::repo::Repositories;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -52,6 +53,8 @@ pub struct Parts {
     pub tasks: Tasks,
     /// What limits the bytes that come through tunnels.
     pub governor: Governor,
+    /// Where requests are summed up, if anywhere.
+    pub history: Option<History>,
 }
 
 /// What is configured, which may change while the server serves.
@@ -184,6 +187,7 @@ impl Settings {
             tasks: parts.tasks.clone(),
             governor: parts.governor.clone(),
             access_log: access_log.clone().filter(|_| config.access_log),
+            history: parts.history.clone(),
             public_url: config.public_url.as_deref().and_then(|url| url.parse().ok()),
             client_repos: client_repos.collect(),
             max_body_size: config.max_body_size,

@@ -22,6 +22,7 @@ use super::route::{Asked, Mode, Route, Router};
 use super::{page, tunnel};
 use crate::cache::{Answer, Cache, Conditions, PassRequest};
 use crate::clock::Clock;
+use crate::history::History;
 use crate::repo::Resource;
 use crate::safe_url::BaseUrl;
 use crate::suite::Channel;
@@ -40,6 +41,7 @@ pub(super) struct Shared {
     pub(super) tasks: Tasks,
     pub(super) governor: Governor,
     pub(super) access_log: Option<AccessLog>,
+    pub(super) history: Option<History>,
     /// `server.public_url`.
     pub(super) public_url: Option<BaseUrl>,
     /// Repositories as the client script and the page name them.

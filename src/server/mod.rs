@@ -24,6 +24,7 @@ mod listen;
 mod multipart;
 mod page;
 mod part;
+pub mod report;
 mod respond;
 mod route;
 mod transmit;

@@ -7,7 +7,6 @@ use std::fmt::{self, Write as _};
 
 use super::client_script::ClientRepo;
 use crate::safe_url::BaseUrl;
-use crate::status::Status;
 
 /// The look of both pages.
 const STYLE: &str = "body{font:16px/1.5 sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem;\
@@ -72,24 +71,6 @@ paket hanya sekali melewati jaringan yang lambat. Server ini dibuat untuk apt, b
     )
 }
 
-/// The overview on the administrators' address: the facts of `lumbung status`.
-#[must_use]
-pub fn overview(status: &Status) -> String {
-    let mut notes = String::new();
-    for note in status.attention() {
-        let _ = write!(notes, "<p class=\"note\">{}</p>", Escaped(&note));
-    }
-    let facts = status.to_string();
-    format!(
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-<meta name=\"viewport\" content=\"width=device-width\"><title>Lumbung: overview</title>\
-<style>{STYLE}</style></head><body><h1>Lumbung</h1>{notes}<pre>{}</pre>\
-<p>For scripts: <a href=\"/api/v1/status\">/api/v1/status</a>, for Prometheus: \
-<a href=\"/metrics\">/metrics</a>.</p></body></html>\n",
-        Escaped(&facts)
-    )
-}
-
 /// The list behind `GET /mirrors.txt` and `GET /mirrors/<repo>.txt`, for apt's `mirror+file:` and
 /// `mirror+http:` sources: this server first, and an upstream second, so that desktops outlive this
 /// server's bad day. (With `mirror+http:` they do not, for the list itself comes from here.)
@@ -108,7 +89,6 @@ pub fn mirror_list(server: &BaseUrl, repo: &str, upstreams: &[BaseUrl]) -> Strin
 mod tests {
     use super::*;
     use crate::repo::Alias;
-    use crate::status::tests::example;
 
     #[test]
     fn the_usage_page_names_the_server_and_what_it_serves() {
@@ -129,12 +109,6 @@ mod tests {
 
     #[test]
     fn nothing_gets_out_of_its_text() {
-        let mut status = example();
-        status.repos[0].upstreams[1].last_error = Some("<script>alert('x')</script>".to_owned());
-        status.flights[0].path = "a\"b&c".to_owned();
-        let page = overview(&status);
-        assert!(!page.contains("<script"), "{page}");
-        assert!(page.contains("&lt;script&gt;") && page.contains("a&quot;b&amp;c"), "{page}");
         let repos = [ClientRepo { name: "<b>".to_owned(), locations: Vec::new() }];
         assert!(!usage(&"http://a".parse().unwrap(), &repos).contains("<b>"));
     }

@@ -258,7 +258,7 @@ fn write_pairs(f: &mut fmt::Formatter<'_>, pairs: &[(&str, String)]) -> fmt::Res
 
 /// Rows as a table for a terminal, the first one its head.
 #[must_use]
-pub fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+pub fn columns<R: AsRef<[String]>>(rows: &[R]) -> String {
     let mut table = String::new();
     // Writing to a string cannot fail.
     let _ = write_table(&mut table, rows);
@@ -266,16 +266,16 @@ pub fn columns<const N: usize>(rows: &[[String; N]]) -> String {
 }
 
 /// Columns as wide as their widest cell; the last one is not padded.
-fn write_table<const N: usize>(f: &mut impl fmt::Write, rows: &[[String; N]]) -> fmt::Result {
-    let mut widths = [0; N];
+fn write_table<R: AsRef<[String]>>(f: &mut impl fmt::Write, rows: &[R]) -> fmt::Result {
+    let mut widths = vec![0; rows.first().map_or(0, |row| row.as_ref().len())];
     for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
+        for (width, cell) in widths.iter_mut().zip(row.as_ref()) {
             *width = cell.chars().count().max(*width);
         }
     }
     for row in rows {
         let mut line = String::new();
-        for (cell, width) in row.iter().zip(widths) {
+        for (cell, width) in row.as_ref().iter().zip(&widths) {
             let _ = write!(line, "{cell:width$}  ");
         }
         writeln!(f, "{}", line.trim_end())?;

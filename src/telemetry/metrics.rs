@@ -291,6 +291,14 @@ impl Metrics {
         }
     }
 
+    /// Bytes that came from upstreams for each repository: for clients, suites, seeds.
+    #[must_use]
+    pub fn fetched(&self) -> Vec<(Arc<str>, [u64; 3])> {
+        let fetched =
+            |repo: &Arc<Repo>| (Arc::clone(&repo.name), std::array::from_fn(|at| repo.fetched[at].get()));
+        self.0.repos.load().values().map(fetched).collect()
+    }
+
     /// What was counted outside every configured repository.
     #[must_use]
     pub fn traffic_elsewhere(&self) -> Traffic {

@@ -26,6 +26,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod alerts;
 mod auto_apt_proxy;
 mod bounds;
 mod carry;
@@ -33,6 +34,7 @@ mod channels;
 mod cli;
 mod crash;
 mod damage;
+mod dashboard;
 mod directs;
 mod eviction;
 mod files;
@@ -47,6 +49,7 @@ mod outages;
 mod real_apt;
 mod rehearsals;
 mod reload;
+mod reports;
 mod requests;
 mod resumes;
 mod seed_kills;

@@ -119,7 +119,8 @@ fn bounds_hold() {
     assert_eq!(Release::parse(b"Origin: x\nSHA1:\n"), Err(ReleaseError::NoStrongHashes));
     let size = with_list(&format!(" {EMPTY} {} a\n", MAX_SIZE + 1));
     assert_eq!(size, Err(ReleaseError::TooLarge("a".into())));
-    let many = (0..=MAX_FILES).fold(String::new(), |list, number| list + &format!(" {EMPTY} 0 {number}\n"));
+    let many =
+        (0..=MAX_FILES).fold(String::new(), |list, number| list + format!(" {EMPTY} 0 {number}\n").as_str());
     assert_eq!(with_list(&many), Err(ReleaseError::TooMany));
     assert!(matches!(
         Release::parse(b"Date: soon\nSHA256:\n"),
