@@ -13,7 +13,8 @@ use tempfile::TempDir;
 const INSIDE: &str = r#"
 set -eu
 ip link set lo up
-"$LUMBUNG" serve --listen 127.0.0.1:3142 --admin 127.0.0.1:3143 --store "$SCRATCH/store" 2> "$SCRATCH/log" &
+: > "$SCRATCH/log"
+"$LUMBUNG" serve --listen 127.0.0.1:3142 --admin 127.0.0.1:3143 --store "$SCRATCH/store" 2>> "$SCRATCH/log" &
 server=$!
 trap 'kill "$server" 2> /dev/null || true; wait "$server" || true' EXIT
 tail -n +1 -f --pid="$server" "$SCRATCH/log" | grep -q -m 1 'listening for administrators'
