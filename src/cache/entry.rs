@@ -89,6 +89,7 @@ pub enum SeedUse {
     /// A desktop has had it before.
     Later,
 }
+
 /// Up to this size, in bytes, an object's bytes are kept with its entry: written along with the head they cost
 /// one system call, and one copy that is cheaper than the second call would be. The entries that are held open
 /// are counted, so that this takes 32 MiB at most.

@@ -26,8 +26,8 @@ use crate::repo_path::RepoPath;
 use crate::store::{EntryKey, EntryMeta};
 use crate::suite::{Channel, Known, Resolution, Suite};
 
-/// How long a client waits for the first sign of upstream while no copy is at hand. apt gives up on 30 s of silence and would ask again without
-/// having been told why; a 503 with a body before that makes it retry and shows the reason.
+/// How long a client waits for the first sign of upstream while no copy is at hand. apt gives up on 30 s of silence
+/// and would ask again without having been told why; a 503 with a body before that makes it retry and shows the reason.
 pub(super) const PATIENCE: Duration = Duration::from_secs(25);
 
 impl Cache {

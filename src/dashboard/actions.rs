@@ -89,48 +89,39 @@ pub(super) async fn login(State(dashboard): State<Dashboard>, request: Request) 
     }
 }
 
-pub(super) async fn logout(State(dashboard): State<Dashboard>, request: Request) -> Response<Body> {
-    let order = match Order::of(&dashboard, request).await {
-        Ok(order) => order,
-        Err(response) => return response,
-    };
+/// The page that follows an order, or why it is none.
+type Answer = Result<Response<Body>, Response<Body>>;
+
+pub(super) async fn logout(State(dashboard): State<Dashboard>, request: Request) -> Answer {
+    let order = Order::of(&dashboard, request).await?;
     dashboard.0.sessions.end(&order.session, dashboard.0.parts.clock.unix());
     let mut response = see("/");
     session_cookie(&mut response, "");
-    response
+    Ok(response)
 }
 
 pub(super) async fn promote(
     State(dashboard): State<Dashboard>,
     Path(name): Path<String>,
     request: Request,
-) -> Response<Body> {
-    let order = match Order::of(&dashboard, request).await {
-        Ok(order) => order,
-        Err(response) => return response,
-    };
+) -> Answer {
+    let order = Order::of(&dashboard, request).await?;
     let moved = dashboard.0.parts.cache.promote(&name, None).await.map_err(|error| error.to_string());
-    order.done(&dashboard, "/channels", moved.map(|moved| order.moved(&moved)))
+    Ok(order.done(&dashboard, "/channels", moved.map(|moved| order.moved(&moved))))
 }
 
 pub(super) async fn roll_back(
     State(dashboard): State<Dashboard>,
     Path(name): Path<String>,
     request: Request,
-) -> Response<Body> {
-    let order = match Order::of(&dashboard, request).await {
-        Ok(order) => order,
-        Err(response) => return response,
-    };
+) -> Answer {
+    let order = Order::of(&dashboard, request).await?;
     let moved = dashboard.0.parts.cache.roll_back(&name).await.map_err(|error| error.to_string());
-    order.done(&dashboard, "/channels", moved.map(|moved| order.moved(&moved)))
+    Ok(order.done(&dashboard, "/channels", moved.map(|moved| order.moved(&moved))))
 }
 
-pub(super) async fn refresh(State(dashboard): State<Dashboard>, request: Request) -> Response<Body> {
-    let order = match Order::of(&dashboard, request).await {
-        Ok(order) => order,
-        Err(response) => return response,
-    };
+pub(super) async fn refresh(State(dashboard): State<Dashboard>, request: Request) -> Answer {
+    let order = Order::of(&dashboard, request).await?;
     let (repo, suite) = (order.form.field("repo"), order.form.field("suite"));
     let asked = dashboard.0.parts.cache.refresh_suites(repo.as_deref(), suite.as_deref(), REFRESH_WAIT).await;
     let outcome = match asked {
@@ -147,7 +138,7 @@ pub(super) async fn refresh(State(dashboard): State<Dashboard>, request: Request
         }
         Err(error) => Err(error.to_string()),
     };
-    order.done(&dashboard, "/repositories", outcome)
+    Ok(order.done(&dashboard, "/repositories", outcome))
 }
 
 /// A form that was posted.

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! **What it costs a request.** One lock that requests of the same few clients share, and two look-ups in
-//! tables in memory: some 900 instructions, a tenth of a microsecond. Nothing is written, allocated for known names, or waited for; the file is written by a
-//! thread of its own, and read by whoever asks for a report.
+//! tables in memory: some 900 instructions, a tenth of a microsecond. Nothing is written, allocated for known names,
+//! or waited for; the file is written by a thread of its own, and read by whoever asks for a report.
 //!
 //! **What is kept.** Sums of requests and bytes in buckets: minutes for two days, hours for 35 days, days for
 //! five years, by repository and outcome; hours and days by office as well. For each day the clients, as long
@@ -15,7 +15,7 @@
 //! ended up to ten seconds before it.
 //!
 //! **How large it gets.** Each table has a largest number of rows (see `keep`), beyond which the oldest go
-//! early: together less than 200 MB whatever comes. A month of 500 desktops in 40 offices takes some 15 MB.
+//! early: together less than 200 MB whatever comes. A month of 500 desktops in 40 offices takes less than 60 MB.
 //!
 //! **What a crash loses.** The last ten seconds. The file is written without waiting for the disk; after a
 //! power cut it may lack the last minutes, and is whole. A file that is damaged is set aside, and a new one begins.

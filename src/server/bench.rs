@@ -10,7 +10,8 @@ use std::time::SystemTime;
 use http::{Request, Response};
 
 use super::explain::Explainer;
-use super::io::{Exchange, Heads};
+use super::heads::Heads;
+use super::io::Exchange;
 use super::part::Blank;
 use super::respond::Asking;
 use super::route::{Asked, Route, Router};

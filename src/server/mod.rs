@@ -19,6 +19,7 @@ mod connection;
 mod error;
 mod explain;
 mod handler;
+mod heads;
 mod io;
 mod listen;
 mod multipart;

@@ -10,21 +10,24 @@
 //! signed, and words of enums. A name
 //! that is not configured counts under repository `-`.
 
+mod scraped;
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use prometheus_client::encoding::{EncodeMetric, MetricEncoder, text};
-use prometheus_client::metrics::MetricType;
+use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use self::scraped::Scraped;
 use super::histogram::Durations;
 use crate::outcome::{Class, Outcome, Source};
 use crate::status::{Requests, SeedHits, Status, Traffic};
@@ -64,6 +67,8 @@ struct Inner {
     flights: Gauge,
     connections: Gauge,
     scraped: Scraped,
+    /// Held while a scrape is set and written.
+    scraping: Mutex<()>,
 }
 
 /// The counters of one repository that requests touch.
@@ -87,21 +92,6 @@ struct Families {
     seed_hits: Family<Labels<1>, Counter>,
     seed_first_hits: Family<Labels<1>, Counter>,
     seed_hit_bytes: Family<Labels<1>, Counter>,
-}
-
-/// What is set just before a scrape is written.
-struct Scraped {
-    store_bytes: Gauge<i64, AtomicI64>,
-    store_objects: Gauge<i64, AtomicI64>,
-    store_limit: Limit,
-    evicted: Counter<u64, AtomicU64>,
-    wan_limit: Limit,
-    wan_rate: Gauge<i64, AtomicI64>,
-    wan_waiting: Family<Labels<1>, Gauge>,
-    upstream_up: Family<Labels<2>, Gauge>,
-    suite_age: Family<Labels<2>, Gauge>,
-    suite_pending: Family<Labels<2>, Gauge>,
-    seed_missing: Family<Labels<1>, Gauge>,
 }
 
 impl Metrics {
@@ -177,6 +167,7 @@ impl Metrics {
             flights,
             connections,
             scraped,
+            scraping: Mutex::default(),
         }))
     }
 
@@ -311,6 +302,8 @@ impl Metrics {
     /// # Errors
     /// Only when writing to memory fails.
     pub fn encode(&self, status: &Status) -> Result<String, fmt::Error> {
+        // Two scrapes at once would each write what the other is setting.
+        let _turn = self.0.scraping.lock().unwrap_or_else(PoisonError::into_inner);
         self.0.scraped.set(status);
         let mut page = String::with_capacity(16 * 1024);
         text::encode(&mut page, &self.0.registry)?;
@@ -397,144 +390,6 @@ impl Repo {
     }
 }
 
-impl Scraped {
-    fn new(registry: &mut Registry) -> Self {
-        let scraped = Self {
-            store_bytes: Gauge::default(),
-            store_objects: Gauge::default(),
-            store_limit: Limit::default(),
-            evicted: Counter::default(),
-            wan_limit: Limit::default(),
-            wan_rate: Gauge::default(),
-            wan_waiting: Family::default(),
-            upstream_up: Family::default(),
-            suite_age: Family::default(),
-            suite_pending: Family::default(),
-            seed_missing: Family::default(),
-        };
-        registry.register_with_unit(
-            "store",
-            "Bytes of objects held",
-            Unit::Bytes,
-            scraped.store_bytes.clone(),
-        );
-        registry.register("store_objects", "Objects held", scraped.store_objects.clone());
-        registry.register_with_unit(
-            "store_limit",
-            "Bytes that the store may hold; absent when only free space limits it",
-            Unit::Bytes,
-            scraped.store_limit.clone(),
-        );
-        registry.register_with_unit(
-            "evicted",
-            "Bytes of objects removed to make room",
-            Unit::Bytes,
-            scraped.evicted.clone(),
-        );
-        let per_second = || Unit::Other("bytes_per_second".to_owned());
-        registry.register_with_unit(
-            "wan_limit",
-            "What all upstreams together may send now; absent when that is unlimited",
-            per_second(),
-            scraped.wan_limit.clone(),
-        );
-        registry.register_with_unit(
-            "wan_rate",
-            "What all upstreams together sent lately",
-            per_second(),
-            scraped.wan_rate.clone(),
-        );
-        registry.register(
-            "wan_waiting",
-            "Transfers that wait for their turn on the line, by on whose behalf",
-            scraped.wan_waiting.clone(),
-        );
-        registry.register(
-            "upstream_up",
-            "1 while an upstream answers, 0 while it rests after failures",
-            scraped.upstream_up.clone(),
-        );
-        registry.register_with_unit(
-            "suite_age",
-            "Time since upstream last confirmed a suite",
-            Unit::Seconds,
-            scraped.suite_age.clone(),
-        );
-        registry.register(
-            "suite_generation_pending",
-            "1 while upstream's newest state of a suite cannot become current",
-            scraped.suite_pending.clone(),
-        );
-        registry.register(
-            "seed_bytes_missing",
-            "Bytes that a seed wants and that are not here, as its newest plan says",
-            scraped.seed_missing.clone(),
-        );
-        scraped
-    }
-
-    fn set(&self, status: &Status) {
-        let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-        self.store_bytes.set(signed(status.store.bytes));
-        self.store_objects.set(signed(status.store.objects));
-        let limit = status.store.limit.map_or(Limit::NONE, signed);
-        self.store_limit.0.store(limit, Ordering::Relaxed);
-        // A total that the store keeps; two scrapes at once may pass each other, never go back for long.
-        self.evicted.inner().fetch_max(status.store.evicted_bytes, Ordering::Relaxed);
-        let limit = status.wan.limit.map_or(Limit::NONE, signed);
-        self.wan_limit.0.store(limit, Ordering::Relaxed);
-        self.wan_rate.set(signed(status.wan.rate));
-        let waiting = status.wan.waiting;
-        for (class, count) in CLASSES.into_iter().zip([waiting.client, waiting.refresh, waiting.seed]) {
-            self.wan_waiting.get_or_create(&[("class", Arc::from(class.as_str()))]).set(signed(count));
-        }
-        for repo in &status.repos {
-            for upstream in &repo.upstreams {
-                let labels = [("repo", Arc::from(&*repo.name)), ("upstream", Arc::from(&*upstream.url))];
-                self.upstream_up.get_or_create(&labels).set(i64::from(upstream.healthy));
-            }
-        }
-        for suite in &status.suites {
-            let labels = [("repo", Arc::from(&*suite.repo)), ("suite", Arc::from(&*suite.suite))];
-            self.suite_age.get_or_create(&labels).set(signed(suite.age_seconds));
-            self.suite_pending.get_or_create(&labels).set(i64::from(suite.problem.is_some()));
-        }
-        for seed in &status.seeds {
-            if let Some(missing) = seed.run.bytes_missing {
-                let labels = [("seed", Arc::from(&*seed.seed.seed))];
-                self.seed_missing.get_or_create(&labels).set(signed(missing));
-            }
-        }
-    }
-}
-
-/// A gauge that shows no row while there is no limit: a zero would read as "nothing may be kept".
-#[derive(Debug, Clone)]
-struct Limit(Arc<AtomicI64>);
-
-impl Limit {
-    const NONE: i64 = -1;
-}
-
-impl Default for Limit {
-    fn default() -> Self {
-        Self(Arc::new(AtomicI64::new(Self::NONE)))
-    }
-}
-
-impl EncodeMetric for Limit {
-    fn encode(&self, mut encoder: MetricEncoder) -> Result<(), fmt::Error> {
-        match self.0.load(Ordering::Relaxed) {
-            Self::NONE => Ok(()),
-            limit => encoder.encode_gauge(&limit),
-        }
-    }
-
-    fn metric_type(&self) -> MetricType {
-        MetricType::Gauge
-    }
-}
-
 /// Where an outcome's counter is, in the order of [`OUTCOMES`].
 const fn outcome_index(outcome: Outcome) -> usize {
     match outcome {
@@ -545,123 +400,5 @@ const fn outcome_index(outcome: Outcome) -> usize {
         Outcome::Stale => 4,
         Outcome::Passed => 5,
         Outcome::Error => 6,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::status::tests::example;
-
-    fn page_after(count: impl Fn(&Metrics)) -> String {
-        let metrics = Metrics::new(&["ubuntu", "ppa"]);
-        count(&metrics);
-        metrics.encode(&example()).unwrap()
-    }
-
-    #[track_caller]
-    fn assert_line(page: &str, line: &str) {
-        assert!(page.lines().any(|found| found == line), "no line {line:?} in\n{page}");
-    }
-
-    #[test]
-    fn every_outcome_has_its_own_place() {
-        for (at, outcome) in OUTCOMES.into_iter().enumerate() {
-            assert_eq!(outcome_index(outcome), at);
-        }
-    }
-
-    #[test]
-    fn names_are_those_of_the_manual() {
-        let page = page_after(|metrics| {
-            let served = Some((Source::Store, 1000));
-            metrics.request("ubuntu", Outcome::Hit, Duration::from_millis(2), served);
-            metrics.upstream_bytes("ppa", Class::Seed, 7);
-            metrics.seed_hit("ppa", true, 6);
-            metrics.seed_hit("ppa", false, 4);
-            metrics.upstream_error("ppa", "timeout");
-            metrics.verify_failure("ubuntu", "deb");
-            metrics.refused("not-configured");
-            metrics.tunnel_bytes(11);
-            metrics.flight_started();
-            metrics.flight_started();
-            metrics.flight_ended();
-            metrics.connection_opened();
-        });
-        for line in [
-            "lumbung_requests_total{repo=\"ubuntu\",outcome=\"hit\"} 1",
-            "lumbung_requests_total{repo=\"ubuntu\",outcome=\"error\"} 0",
-            "lumbung_served_bytes_total{repo=\"ubuntu\",source=\"store\"} 1000",
-            "lumbung_upstream_bytes_total{repo=\"ppa\",class=\"seed\"} 7",
-            "lumbung_seed_hits_total{repo=\"ppa\"} 2",
-            "lumbung_seed_first_hits_total{repo=\"ppa\"} 1",
-            "lumbung_seed_hit_bytes_total{repo=\"ppa\"} 10",
-            "lumbung_seed_hits_total{repo=\"ubuntu\"} 0",
-            "lumbung_upstream_errors_total{repo=\"ppa\",reason=\"timeout\"} 1",
-            "lumbung_verify_failures_total{repo=\"ubuntu\",what=\"deb\"} 1",
-            "lumbung_refused_total{reason=\"not-configured\"} 1",
-            "lumbung_tunnel_bytes_total 11",
-            "lumbung_flights 1",
-            "lumbung_client_connections 1",
-            "lumbung_store_bytes 12000000000",
-            "lumbung_store_objects 34567",
-            "lumbung_store_limit_bytes 400000000000",
-            "lumbung_evicted_bytes_total 5000000",
-            "lumbung_wan_limit_bytes_per_second 2500000",
-            "lumbung_wan_rate_bytes_per_second 2480000",
-            "lumbung_wan_waiting{class=\"client\"} 3",
-            "lumbung_wan_waiting{class=\"seed\"} 8",
-            "lumbung_request_seconds_count{outcome=\"hit\"} 1",
-            "lumbung_request_seconds_sum{outcome=\"hit\"} 0.002",
-            "lumbung_request_seconds_bucket{le=\"0.001\",outcome=\"hit\"} 0",
-            "lumbung_request_seconds_bucket{le=\"0.0025\",outcome=\"hit\"} 1",
-            "lumbung_request_seconds_bucket{le=\"+Inf\",outcome=\"hit\"} 1",
-            "lumbung_upstream_up{repo=\"ubuntu\",upstream=\"http://archive.ubuntu.com/ubuntu\"} 0",
-            "lumbung_suite_age_seconds{repo=\"ubuntu\",suite=\"dists/noble\"} 120",
-            "lumbung_suite_generation_pending{repo=\"ubuntu\",suite=\"dists/noble\"} 0",
-            "lumbung_seed_bytes_missing{seed=\"noble-desktop\"} 300000000",
-            concat!("lumbung_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
-        ] {
-            assert_line(&page, line);
-        }
-        assert!(page.ends_with("# EOF\n"));
-    }
-
-    #[test]
-    fn unknown_names_make_no_new_rows() {
-        let page = page_after(|metrics| {
-            for name in ["evil\"name", "another"] {
-                metrics.request(name, Outcome::Error, Duration::ZERO, None);
-                metrics.upstream_error(name, "dns");
-            }
-        });
-        assert_line(&page, "lumbung_requests_total{repo=\"-\",outcome=\"error\"} 2");
-        assert_line(&page, "lumbung_upstream_errors_total{repo=\"-\",reason=\"dns\"} 2");
-        assert!(!page.contains("evil"));
-    }
-
-    #[test]
-    fn a_store_without_a_limit_shows_none() {
-        let mut status = example();
-        let metrics = Metrics::new(&["ubuntu"]);
-        assert!(metrics.encode(&status).unwrap().contains("\nlumbung_store_limit_bytes 400"));
-        status.store.limit = None;
-        assert!(!metrics.encode(&status).unwrap().contains("\nlumbung_store_limit_bytes "));
-        status.wan.limit = None;
-        assert!(!metrics.encode(&status).unwrap().contains("\nlumbung_wan_limit_bytes_per_second "));
-    }
-
-    #[test]
-    fn totals_can_be_read_again() {
-        let metrics = Metrics::new(&["ubuntu"]);
-        let served = Some((Source::Upstream, 5));
-        metrics.request("ubuntu", Outcome::Joined, Duration::from_secs(1), served);
-        metrics.upstream_bytes("ubuntu", Class::Client, 3);
-        metrics.upstream_bytes("ubuntu", Class::Refresh, 2);
-        metrics.request("nowhere", Outcome::Error, Duration::ZERO, None);
-        let traffic = metrics.traffic("ubuntu");
-        assert_eq!(traffic.requests, Requests { joined: 1, ..Requests::default() });
-        assert_eq!((traffic.served_from_upstream, traffic.fetched), (5, 5));
-        assert_eq!(metrics.traffic_elsewhere().requests.error, 1);
     }
 }
