@@ -15,6 +15,7 @@ pub mod dashboard;
 pub mod digest;
 pub mod history;
 pub mod language;
+pub mod networks;
 pub mod outcome;
 pub mod repo;
 pub mod repo_path;

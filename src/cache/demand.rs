@@ -12,11 +12,11 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ipnet::IpNet;
 use tokio::sync::Notify;
 
 use super::entry::Entry;
 use super::lookup::Cache;
+use crate::networks::Networks;
 use crate::repo::{Repository, Resource};
 use crate::repo_path::RepoPath;
 use crate::store::{self, Asked, Demanded, Uses, day};
@@ -37,13 +37,13 @@ pub struct Config {
     /// How long it is kept which address asked for what; after that only its office. Whole days. Default 60 days:
     /// as long as it counts as wanted.
     pub addresses: Duration,
-    /// The networks of the offices.
-    pub offices: Vec<(IpNet, Arc<str>)>,
+    /// The names of the offices.
+    pub offices: Networks<Arc<str>>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { addresses: Duration::from_hours(60 * 24), offices: Vec::new() }
+        Self { addresses: Duration::from_hours(60 * 24), offices: Networks::default() }
     }
 }
 
@@ -147,14 +147,10 @@ impl Cache {
         asked
     }
 
-    /// The office of a client: that of the narrowest network; empty for none.
+    /// The office of a client; empty for none.
     fn office(&self, client: IpAddr) -> Arc<str> {
-        let settings = self.0.settings();
-        let offices = settings.demand.offices.iter();
-        let narrowest = offices
-            .filter(|(network, _)| network.contains(&client))
-            .max_by_key(|(network, _)| network.prefix_len());
-        narrowest.map_or_else(|| "".into(), |(_, office)| Arc::clone(office))
+        let office = self.0.settings().demand.offices.around(client).cloned();
+        office.unwrap_or_else(|| "".into())
     }
 
     /// Writes notes in batches, and forgets what is old, until the server ends.

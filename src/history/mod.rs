@@ -41,7 +41,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use ipnet::IpNet;
 use jiff::tz::TimeZone;
 
 pub use calendar::local;
@@ -51,6 +50,7 @@ pub use report::{By, Query, Row, UnknownBy, since};
 pub use series::{Point, Window};
 
 use crate::clock::Clock;
+use crate::networks::Networks;
 use crate::outcome::{Outcome, Source};
 use accumulate::Accumulator;
 use write::{Command, Writer};
@@ -64,23 +64,22 @@ pub struct Config {
     /// How long the addresses of clients are kept; zero: they are never written. Default 60 days: as
     /// long as what they asked for counts as wanted.
     pub clients: Duration,
-    /// The offices' networks.
-    pub offices: Vec<(IpNet, Arc<str>)>,
+    /// The names of the offices.
+    pub offices: Networks<Arc<str>>,
     /// Where days begin.
     pub zone: TimeZone,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { clients: Duration::from_hours(60 * 24), offices: Vec::new(), zone: TimeZone::UTC }
+        Self { clients: Duration::from_hours(60 * 24), offices: Networks::default(), zone: TimeZone::UTC }
     }
 }
 
 impl Config {
-    /// The office of a client: that of the narrowest network.
+    /// The office of a client.
     fn office(&self, client: IpAddr) -> Option<&str> {
-        let around = self.offices.iter().filter(|(network, _)| network.contains(&client));
-        around.max_by_key(|(network, _)| network.prefix_len()).map(|(_, name)| &**name)
+        self.offices.around(client).map(|name| &**name)
     }
 }
 

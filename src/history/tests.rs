@@ -13,7 +13,7 @@ const NOON: i64 = 1_795_521_600;
 fn config() -> Config {
     let office = |network: &str, name: &str| (network.parse().unwrap(), Arc::from(name));
     Config {
-        offices: vec![office("10.20.0.0/16", "Setda"), office("10.20.1.0/24", "Bappeda")],
+        offices: [office("10.20.0.0/16", "Setda"), office("10.20.1.0/24", "Bappeda")].into_iter().collect(),
         ..Config::default()
     }
 }

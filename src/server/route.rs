@@ -11,11 +11,10 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Method, Uri, Version, header};
 
-use ipnet::IpNet;
-
 use super::config::{Config, Office};
 use super::error::Refusal;
 use super::io::Exchange;
+use crate::networks::Networks;
 use crate::repo::{Kind, Repositories, Repository, Resource};
 use crate::repo_path::RepoPath;
 use crate::safe_url::{BaseUrl, Host, Origin, check_authority, parse_authority};
@@ -61,23 +60,20 @@ pub(super) struct Router {
     pub(super) offices: Offices,
 }
 
-/// Which channel the clients of a network see: the narrowest network first.
+/// Which channel the clients of an office see.
 #[derive(Debug, Default)]
-pub(super) struct Offices(Vec<(IpNet, Channel)>);
+pub(super) struct Offices(Networks<Channel>);
 
 impl Offices {
     pub(super) fn new(offices: &[Office]) -> Self {
-        let mut networks: Vec<_> = offices
+        let networks = offices
             .iter()
-            .flat_map(|office| office.networks.iter().map(|network| (*network, office.channel.clone())))
-            .collect();
-        networks.sort_by_key(|(network, _)| std::cmp::Reverse(network.prefix_len()));
-        Self(networks)
+            .flat_map(|office| office.networks.iter().map(|network| (*network, office.channel.clone())));
+        Self(networks.collect())
     }
 
     fn channel(&self, client: IpAddr) -> Channel {
-        let office = self.0.iter().find(|(network, _)| network.contains(&client));
-        office.map(|(_, channel)| channel.clone()).unwrap_or_default()
+        self.0.around(client).cloned().unwrap_or_default()
     }
 }
 
