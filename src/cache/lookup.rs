@@ -121,7 +121,7 @@ pub(super) struct Inner {
     pub(super) held: Memory<(i64, Digest), ()>,
     pub(super) building: Arc<Building>,
     /// Held while an index is read into its table.
-    pub(super) reading: tokio::sync::Mutex<()>,
+    pub(super) reading: Arc<tokio::sync::Mutex<()>>,
     pub(super) rechecks: Rechecks,
     pub(super) scrubs: Scrubs,
     pub(super) events: Events,
@@ -179,7 +179,7 @@ impl Cache {
             unrefreshed: Memory::new(REMEMBERED),
             held: Memory::new(REMEMBERED),
             building: Arc::default(),
-            reading: tokio::sync::Mutex::default(),
+            reading: Arc::default(),
             rechecks: Rechecks::default(),
             scrubs: Scrubs::default(),
             events: Events::default(),

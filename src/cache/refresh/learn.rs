@@ -125,7 +125,7 @@ impl Cache {
         drop(view);
         let built = self.0.building.begin();
         // One after the other: whoever waits for the same index finds it read, and memory is that of one.
-        let _turn = self.0.reading.lock().await;
+        let turn = Arc::clone(&self.0.reading).lock_owned().await;
         let view = self.0.suites.view(repository.index);
         if roots.iter().all(|root| view.has_table(root, &checksum)) {
             return;
@@ -133,9 +133,10 @@ impl Cache {
         drop(view);
         self.0.parts.metrics.index_read();
         let (store, whole) = (self.0.parts.store.clone(), folder.child(path.as_str()));
-        let table = tokio::task::spawn_blocking(move || table(&store, &whole, kind, &digest)).await;
-        match table {
-            Ok(Ok(table)) => {
+        // The turn goes along: reading goes on to its end, even if nobody waits for it any more.
+        let read = tokio::task::spawn_blocking(move || (table(&store, &whole, kind, &digest), turn)).await;
+        match read {
+            Ok((Ok(table), _turn)) => {
                 let (table, now) = (Arc::new(table), self.0.parts.clock.unix());
                 self.0.suites.change(repository.index, |view| {
                     for root in &roots {
@@ -143,7 +144,7 @@ impl Cache {
                     }
                 });
             }
-            Ok(Err(error)) => {
+            Ok((Err(error), _turn)) => {
                 tracing::warn!(repo = %repository.name(), suite = %folder, %path, %error, "an index cannot be read");
             }
             Err(_) => {}
