@@ -2,22 +2,17 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
 
+use super::follow::{Work, follow, pace};
 use super::remote::{Asked, Remote};
 use super::{Ending, args, engine, output};
 use crate::app::Offline;
 use crate::carry::{Busy, Carrier, CarryFacts, CarryKind, ExportOrder, ImportOrder};
 use crate::config::Config;
-use crate::status::{bytes_in_words, columns, seconds_in_words};
-
-/// Between two looks at how far it is.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-
-/// Between two lines that say so where nobody watches.
-const SAY_EVERY: Duration = Duration::from_secs(10);
+use crate::status::{bytes_in_words, columns};
 
 pub(super) fn export(args: &args::Export) -> anyhow::Result<Ending> {
     let since = args.since.as_ref().map(|since| match since.parse::<i64>() {
@@ -87,52 +82,39 @@ async fn here(
     follow(begun, async || Ok(carrier.facts())).await
 }
 
-/// Watches until it has ended, and says meanwhile how far it is.
-async fn follow(
-    begun: CarryFacts,
-    look: impl AsyncFn() -> anyhow::Result<Option<CarryFacts>>,
-) -> anyhow::Result<CarryFacts> {
-    let started = Instant::now();
-    let (number, mut facts) = (begun.number, begun);
-    let mut said = started;
-    while facts.running {
-        if output::is_watched() || said.elapsed() >= SAY_EVERY {
-            output::progress(&progress(&facts, started.elapsed()));
-            said = Instant::now();
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-        facts = look().await?.context("the server has been started anew meanwhile")?;
-        anyhow::ensure!(facts.number == number, "another export or import has begun meanwhile");
-    }
-    output::progress_done();
-    Ok(facts)
-}
+impl Work for CarryFacts {
+    const ANOTHER: &str = "export or import";
 
-/// `1.2 GB of 4 GB, 12 of 80 files, 48 MB/s, 58 s left: pool/…`.
-fn progress(facts: &CarryFacts, elapsed: Duration) -> String {
-    if facts.files_total == 0 {
-        return facts.step.clone();
+    fn number(&self) -> u64 {
+        self.number
     }
-    let mut text = format!(
-        "{} of {}, {} of {} files",
-        bytes_in_words(facts.bytes_done),
-        bytes_in_words(facts.bytes_total),
-        facts.files_done,
-        facts.files_total
-    );
-    let milliseconds = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-    let rate = facts.bytes_done.saturating_mul(1000).checked_div(milliseconds).unwrap_or(0);
-    // A failure to write to a string does not happen.
-    if let Some(left) = facts.bytes_total.saturating_sub(facts.bytes_done).checked_div(rate) {
-        let _ = write!(text, ", {}/s, {} left", bytes_in_words(rate), seconds_in_words(left));
+
+    fn is_running(&self) -> bool {
+        self.running
     }
-    if facts.refused_files > 0 {
-        let _ = write!(text, ", {} REFUSED", facts.refused_files);
+
+    /// `1.2 GB of 4 GB, 12 of 80 files, 48 MB/s, 58 s left: pool/…`.
+    fn words(&self, elapsed: Duration) -> String {
+        if self.files_total == 0 {
+            return self.step.clone();
+        }
+        let mut text = format!(
+            "{} of {}, {} of {} files",
+            bytes_in_words(self.bytes_done),
+            bytes_in_words(self.bytes_total),
+            self.files_done,
+            self.files_total
+        );
+        text += &pace(self.bytes_done, self.bytes_total, elapsed);
+        // A failure to write to a string does not happen.
+        if self.refused_files > 0 {
+            let _ = write!(text, ", {} REFUSED", self.refused_files);
+        }
+        if !self.step.is_empty() {
+            let _ = write!(text, ": {}", shortened(&self.step));
+        }
+        text
     }
-    if !facts.step.is_empty() {
-        let _ = write!(text, ": {}", shortened(&facts.step));
-    }
-    text
 }
 
 /// The end of a long name, which tells more than its beginning.

@@ -9,6 +9,7 @@ mod carry;
 mod check;
 mod client;
 mod engine;
+mod follow;
 mod generate;
 mod output;
 mod rehearse;

@@ -1,22 +1,15 @@
 //! `lumbung verify`: hashes the whole store, by the running server or, where none runs, here.
 
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::Context as _;
-
+use super::follow::{Work, follow, pace};
 use super::remote::{Asked, Remote};
 use super::{Ending, args, engine, output};
 use crate::cache::{DamagedObject, ScrubFacts, ScrubOrder};
 use crate::config::Config;
 use crate::server::api::StoreFacts;
-use crate::status::{bytes_in_words, seconds_in_words};
-
-/// Between two looks at how far it is.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-
-/// Between two lines that say so where nobody watches.
-const SAY_EVERY: Duration = Duration::from_secs(10);
+use crate::status::bytes_in_words;
 
 pub(super) fn run(args: &args::Verify) -> anyhow::Result<Ending> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -67,46 +60,33 @@ async fn verify_here(config: Config, remote: &Remote, order: ScrubOrder) -> anyh
     done
 }
 
-/// Watches until it has ended, and says meanwhile how far it is.
-async fn follow(
-    begun: ScrubFacts,
-    look: impl AsyncFn() -> anyhow::Result<Option<ScrubFacts>>,
-) -> anyhow::Result<ScrubFacts> {
-    let started = Instant::now();
-    let (number, mut facts) = (begun.number, begun);
-    let mut said = started;
-    while facts.running {
-        if output::is_watched() || said.elapsed() >= SAY_EVERY {
-            output::progress(&progress(&facts, started.elapsed()));
-            said = Instant::now();
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-        facts = look().await?.context("the server has been started anew meanwhile")?;
-        anyhow::ensure!(facts.number == number, "another verifying has begun meanwhile");
-    }
-    output::progress_done();
-    Ok(facts)
-}
+impl Work for ScrubFacts {
+    const ANOTHER: &str = "verifying";
 
-/// `1.2 GB of 4 GB, 48 MB/s, 58 s left`.
-fn progress(facts: &ScrubFacts, elapsed: Duration) -> String {
-    let mut text = format!(
-        "{} of {}, {} of {} objects",
-        bytes_in_words(facts.bytes_done),
-        bytes_in_words(facts.bytes_total),
-        facts.objects_done,
-        facts.objects_total
-    );
-    let milliseconds = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-    let rate = facts.bytes_done.saturating_mul(1000).checked_div(milliseconds).unwrap_or(0);
-    // A failure to write to a string does not happen.
-    if let Some(left) = facts.bytes_total.saturating_sub(facts.bytes_done).checked_div(rate) {
-        let _ = write!(text, ", {}/s, {} left", bytes_in_words(rate), seconds_in_words(left));
+    fn number(&self) -> u64 {
+        self.number
     }
-    if facts.damaged_objects > 0 {
-        let _ = write!(text, ", {} DAMAGED", facts.damaged_objects);
+
+    fn is_running(&self) -> bool {
+        self.running
     }
-    text
+
+    /// `1.2 GB of 4 GB, 48 MB/s, 58 s left`.
+    fn words(&self, elapsed: Duration) -> String {
+        let mut text = format!(
+            "{} of {}, {} of {} objects",
+            bytes_in_words(self.bytes_done),
+            bytes_in_words(self.bytes_total),
+            self.objects_done,
+            self.objects_total
+        );
+        text += &pace(self.bytes_done, self.bytes_total, elapsed);
+        // A failure to write to a string does not happen.
+        if self.damaged_objects > 0 {
+            let _ = write!(text, ", {} DAMAGED", self.damaged_objects);
+        }
+        text
+    }
 }
 
 fn text(facts: &ScrubFacts) -> String {
@@ -156,8 +136,8 @@ mod tests {
             bytes_total: 400_000_000,
             ..ScrubFacts::default()
         };
-        let told = progress(&facts, Duration::from_secs(2));
+        let told = facts.words(Duration::from_secs(2));
         assert_eq!(told, "100 MB of 400 MB, 3 of 9 objects, 50 MB/s, 6 s left");
-        assert_eq!(progress(&facts, Duration::ZERO), "100 MB of 400 MB, 3 of 9 objects");
+        assert_eq!(facts.words(Duration::ZERO), "100 MB of 400 MB, 3 of 9 objects");
     }
 }

@@ -1,20 +1,15 @@
 //! `lumbung seed verify`: the proof before a rollout.
 
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::super::engine;
+use super::super::follow::{Work, follow, pace};
 use super::super::remote::{Asked, Remote, encoded};
 use super::super::{Ending, args, output};
 use crate::config::Config;
 use crate::seed::{Upgrade, Verifier, VerifyFacts};
 use crate::status::bytes_in_words;
-
-/// Between two looks at how far it is.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-
-/// Between two lines that say so where nobody watches.
-const SAY_EVERY: Duration = Duration::from_secs(10);
 
 /// Has a seed verified, and waits for the end.
 pub(super) async fn verify(
@@ -32,7 +27,7 @@ pub(super) async fn verify(
     let ended = match remote.post(&order).await? {
         Asked::Answer(begun) => {
             follow(begun, async || match remote.get(&path).await? {
-                Asked::Answer(facts) => Ok(facts),
+                Asked::Answer(facts) => Ok(Some(facts)),
                 Asked::NotRunning => anyhow::bail!("the server has stopped, and its verifying with it"),
             })
             .await?
@@ -42,7 +37,7 @@ pub(super) async fn verify(
             let verifier = Verifier::new(opened.cache().clone(), opened.planner().clone());
             let done = async {
                 let begun = verifier.start(name, upgrade)??;
-                follow(begun, async || Ok(verifier.newest())).await
+                follow(begun, async || Ok(Some(verifier.newest()))).await
             };
             let done = done.await;
             drop(verifier);
@@ -54,32 +49,28 @@ pub(super) async fn verify(
     Ok(if ended.complete { Ending::Done } else { Ending::Problem })
 }
 
-/// Watches until it has ended, and says meanwhile how far it is.
-async fn follow(
-    begun: VerifyFacts,
-    look: impl AsyncFn() -> anyhow::Result<VerifyFacts>,
-) -> anyhow::Result<VerifyFacts> {
-    let bar = output::Bar::new(&begun.seed);
-    let (number, mut facts, mut said) = (begun.number, begun, Instant::now());
-    while facts.running {
-        let words = format!(
-            "{} of {} files, {} of {} hashed",
-            facts.files_done,
-            facts.files,
-            bytes_in_words(facts.bytes_done),
-            bytes_in_words(facts.bytes)
-        );
-        bar.set(facts.bytes_done, facts.bytes, &words);
-        if !output::is_watched() && said.elapsed() >= SAY_EVERY {
-            output::note(&words);
-            said = Instant::now();
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-        facts = look().await?;
-        anyhow::ensure!(facts.number == number, "another verification has begun meanwhile");
+impl Work for VerifyFacts {
+    const ANOTHER: &str = "verification";
+
+    fn number(&self) -> u64 {
+        self.number
     }
-    bar.done();
-    Ok(facts)
+
+    fn is_running(&self) -> bool {
+        self.running
+    }
+
+    /// `1.2 GB of 4 GB, 12 of 80 files hashed, 48 MB/s, 58 s left`.
+    fn words(&self, elapsed: Duration) -> String {
+        format!(
+            "{} of {}, {} of {} files hashed{}",
+            bytes_in_words(self.bytes_done),
+            bytes_in_words(self.bytes),
+            self.files_done,
+            self.files,
+            pace(self.bytes_done, self.bytes, elapsed)
+        )
+    }
 }
 
 fn text(facts: &VerifyFacts) -> String {
