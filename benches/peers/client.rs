@@ -53,8 +53,6 @@ pub struct Crowd {
 /// What one client saw.
 pub struct Visit {
     pub timings: Vec<Timing>,
-    /// When it had everything, since the start.
-    pub ended: Duration,
 }
 
 /// When the parts of an answer came.
@@ -173,7 +171,7 @@ impl Client {
                 }
             }
         }
-        (Visit { timings, ended: start.elapsed() }, failed)
+        (Visit { timings }, failed)
     }
 
     /// Asks for a path and checks what comes.

@@ -29,8 +29,6 @@ pub struct Round {
     pub interrupted: u64,
     /// What all of them received.
     pub bytes: u64,
-    /// When the first of them had its indices, and asked for packages.
-    pub installs: Instant,
 }
 
 /// What a desktop needs before it can ask for what follows.
@@ -83,9 +81,8 @@ pub async fn roll_out(server: SocketAddr, wanted: &[Wanted], count: usize) -> an
             tokio::time::sleep(STAGGER * u32::try_from(number)?).await;
             let begun = Instant::now();
             let client = reqwest::Client::builder().no_proxy().read_timeout(SILENCE).build()?;
-            let (mut interrupted, mut installs) = (0, Instant::now());
+            let mut interrupted = 0;
             for step in [Step::Release, Step::Index, Step::Package] {
-                installs = Instant::now();
                 let client = client.clone();
                 let files = wanted.iter().filter(|file| file.step() == step).cloned().collect::<Vec<_>>();
                 let fetching = files.into_iter().map(move |file| {
@@ -101,13 +98,12 @@ pub async fn roll_out(server: SocketAddr, wanted: &[Wanted], count: usize) -> an
                 }
             }
             let bytes = wanted.iter().map(|file| file.size).sum::<u64>();
-            anyhow::Ok((begun.elapsed().as_secs_f64(), interrupted, bytes, installs))
+            anyhow::Ok((begun.elapsed().as_secs_f64(), interrupted, bytes))
         }));
     }
-    let mut round = Round { took: Vec::new(), interrupted: 0, bytes: 0, installs: Instant::now() };
+    let mut round = Round { took: Vec::new(), interrupted: 0, bytes: 0 };
     for desktop in desktops {
-        let (took, interrupted, bytes, installs) = desktop.await??;
-        round.installs = round.installs.min(installs);
+        let (took, interrupted, bytes) = desktop.await??;
         round.took.push(took);
         round.interrupted += interrupted;
         round.bytes += bytes;

@@ -142,16 +142,6 @@ async fn run(options: &Options) -> anyhow::Result<()> {
         "line full, while alive and wanted",
         format!("{:.1} % of {:.0} s alive, {:.0} s dead", used.full * 100.0, used.alive, used.dead),
     );
-    let packages = line.use_from(round.installs.into());
-    row(
-        "the same, from the first package on",
-        format!(
-            "{:.1} % of {:.0} s alive, {:.0} s dead",
-            packages.full * 100.0,
-            packages.alive,
-            packages.dead
-        ),
-    );
     row("served to desktops", format!("{:.2} GB", round.bytes as f64 / 1e9));
     server.stop()?;
 

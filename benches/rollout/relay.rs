@@ -129,19 +129,12 @@ impl Line {
 
     /// How it was used since it was last shaped.
     pub fn use_until_now(&self) -> Use {
-        let since = self.state().since;
-        self.use_from(since)
-    }
-
-    /// How it was used from a time on, or from the first byte after it.
-    pub fn use_from(&self, from: Instant) -> Use {
         let state = self.state();
-        let passed = || state.passed.iter().filter(|(at, _)| *at >= from);
-        let (Some((first, _)), Some((last, _))) = (passed().next(), passed().next_back()) else {
+        let (Some((first, _)), Some((last, _))) = (state.passed.first(), state.passed.last()) else {
             return Use { bytes: state.bytes, full: 0.0, alive: 0.0, dead: 0.0 };
         };
         let (first, last) = (*first, *last);
-        let bytes: u64 = passed().map(|(_, bytes)| *bytes as u64).sum();
+        let bytes: u64 = state.passed.iter().map(|(_, bytes)| *bytes as u64).sum();
         let dead = self.dead_until(&state, last).saturating_sub(self.dead_until(&state, first)).as_secs_f64();
         let alive = (last - first).as_secs_f64() - dead;
         let full = bytes as f64 / (self.0.shape.rate as f64 * alive.max(0.001));
