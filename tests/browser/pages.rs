@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use thirtyfour::{By, Key as Press, WebDriver};
+use thirtyfour::extensions::query::{ElementQueryable as _, ElementWaitable as _};
+use thirtyfour::{By, Key as Press, WebDriver, WebElement};
 
 use crate::chromium::Chromium;
 use crate::support::PATIENCE;
@@ -112,21 +113,21 @@ async fn log_in(page: &WebDriver, world: &World) {
     until(page, "form[action='/logout']", |text| !text.is_empty()).await;
 }
 
-/// Waits until the page says something by itself.
-async fn until(page: &WebDriver, part: &str, wanted: impl Fn(&str) -> bool) -> String {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    loop {
-        let text = match page.find(By::Css(part)).await {
-            Ok(found) => found.text().await.unwrap_or_default(),
-            // The next page is on its way.
-            Err(_) => String::new(),
-        };
-        if wanted(&text) {
-            return text;
-        }
-        assert!(tokio::time::Instant::now() < deadline, "{part} says at last: {text}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+/// How often a page that says nothing by itself is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Waits until a part of the page says something; the next page may be on its way.
+async fn until(
+    page: &WebDriver,
+    part: &str,
+    wanted: impl Fn(&str) -> bool + Clone + Send + Sync + 'static,
+) -> String {
+    let says = move |found: WebElement| {
+        let wanted = wanted.clone();
+        async move { Ok(found.text().await.is_ok_and(|text| wanted(&text))) }
+    };
+    let found = page.query(By::Css(part)).with_filter(says).wait(PATIENCE, LOOK_EVERY).first().await;
+    found.unwrap_or_else(|why| panic!("{part}: {why}")).text().await.unwrap_or_default()
 }
 
 /// What axe-core finds that is serious.
@@ -186,7 +187,7 @@ async fn the_overview_moves_by_itself() {
     page.execute("window.still = true", Vec::new()).await.expect("a mark");
     let figure = until(page, "#live-figures", |text| text.contains('%')).await;
     world.use_it(1).await;
-    until(page, "#live-figures", |text| text.contains('%') && text != figure).await;
+    until(page, "#live-figures", move |text| text.contains('%') && text != figure).await;
     assert_ne!(charts.inner_html().await.expect("shapes"), before, "the bars have grown");
     let still: bool =
         page.execute("return window.still", Vec::new()).await.expect("a mark").convert().expect("a mark");
@@ -200,12 +201,8 @@ async fn the_overview_moves_by_itself() {
     let mut world = world;
     world.server.stop().await;
     let offline = page.find(By::Id("offline")).await.expect("a note");
-    let seen = async {
-        while !offline.is_displayed().await.expect("a verdict") {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, seen).await.expect("the page says that it is not live");
+    let seen = offline.wait_until().wait(PATIENCE, LOOK_EVERY).displayed().await;
+    seen.expect("the page says that it is not live");
     browser.quit().await;
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Stdio};
 
 use rstest::rstest;
 use rustix::process::{Pid, Signal, kill_process};
@@ -15,34 +15,9 @@ use crate::support::client::get;
 use crate::support::gate::Gate;
 use crate::support::noise;
 use crate::support::origin::{Origin, Reply};
+use crate::support::program::{lumbung, program};
 use crate::support::repository::Key;
 use crate::support::server::Process;
-
-/// What a command printed, and how it ended.
-#[derive(Debug)]
-struct Run {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lumbung"));
-    command.args(arguments).env_remove("RUST_LOG").stdin(Stdio::null());
-    command
-}
-
-/// Runs a command to its end.
-async fn lumbung(arguments: &[&str]) -> Run {
-    let mut command = program(arguments);
-    let output = tokio::task::spawn_blocking(move || command.output());
-    let Output { status, stdout, stderr } = output.await.expect("no panic").expect("the program");
-    Run {
-        code: status.code(),
-        stdout: String::from_utf8(stdout).expect("UTF-8"),
-        stderr: String::from_utf8(stderr).expect("UTF-8"),
-    }
-}
 
 /// A configuration file in a folder of its own, with a store beside it that is not there yet.
 fn file(text: &str) -> (TempDir, String) {

@@ -1,12 +1,10 @@
 //! Rehearsals of an upgrade, through the API and on the command line.
 
-use std::process::Command;
-
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::learning::{Publisher, desktop};
 use crate::support::client::{ask, get};
+use crate::support::program::{beside, lumbung};
 use crate::support::repository::Package;
 use crate::support::server::TestServer;
 
@@ -103,23 +101,9 @@ async fn the_command_line_rehearses_with_the_server_and_without_and_says_what_to
                 packages = \"learned\"\n";
     let mut server = TestServer::start(&publisher.fragment(seed)).await;
     desktop(&server, "127.0.1.1", "noble", &["editor_1_amd64.deb"]).await;
-    let folder = TempDir::new().expect("a folder");
-    let config = folder.path().join("lumbung.toml");
-    let text = format!(
-        "[server]\nlisten = \"127.0.0.1:0\"\nadmin = \"{}\"\n[store]\npath = \"{}\"\nmin_free = \"0 B\"\n{}",
-        server.admin(),
-        server.store().display(),
-        publisher.fragment(seed)
-    );
-    std::fs::write(&config, text).expect("a file");
-    let file = config.display().to_string();
+    let (_folder, file) = beside(&server, &publisher.fragment(seed));
     let run = async |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lumbung"));
-        command.arg("rehearse").args(arguments).args(["--config", &file]).env_remove("RUST_LOG");
-        let output = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic");
-        let output = output.expect("the program");
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-        (output.status.code(), text(output.stdout), text(output.stderr))
+        lumbung(&[&["rehearse"], arguments, &["--config", &file]].concat()).await.parts()
     };
     let (code, said, problem) = run(&["--from", "noble", "--to", "next"]).await;
     assert_eq!(code, Some(1), "{said}{problem}");

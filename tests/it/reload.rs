@@ -2,7 +2,6 @@
 //! changes nothing.
 
 use std::net::SocketAddr;
-use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -15,6 +14,7 @@ use crate::support::client::{Connection, Response, ask, get, request};
 use crate::support::gate::Gate;
 use crate::support::noise;
 use crate::support::origin::{Origin, Reply};
+use crate::support::program;
 use crate::support::server::{Process, TestServer};
 
 const DEB: &str = "/u/pool/main/a/a_1_amd64.deb";
@@ -280,11 +280,6 @@ async fn the_program_reads_it_again_on_sighup_and_when_told() {
 
 /// Runs a command beside a running program.
 async fn lumbung(process: &Process, what: &str) -> (Option<i32>, String, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lumbung"));
-    command.arg(what).arg("--config").arg(process.config()).env_remove("RUST_LOG");
-    command.args(["--admin", &process.admin().to_string()]);
-    let output = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic");
-    let output = output.expect("the program");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-    (output.status.code(), text(output.stdout), text(output.stderr))
+    let (config, admin) = (process.config().display().to_string(), process.admin().to_string());
+    program::lumbung(&[what, "--config", &config, "--admin", &admin]).await.parts()
 }

@@ -6,6 +6,7 @@ use tempfile::TempDir;
 use crate::support::client::{ask, get};
 use crate::support::noise;
 use crate::support::origin::{Origin, Reply};
+use crate::support::program::lumbung;
 use crate::support::server::TestServer;
 
 const NANO: &str = "/ubuntu/pool/main/n/nano/nano_7.2-1_amd64.deb";
@@ -41,15 +42,6 @@ async fn after(server: &TestServer, requests: u64) -> Value {
     tokio::time::timeout(crate::support::PATIENCE, counted).await.expect("every request is counted")
 }
 
-async fn lumbung(arguments: Vec<String>) -> (Option<i32>, String, String) {
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_lumbung"));
-    command.args(arguments).env_remove("RUST_LOG").stdin(std::process::Stdio::null());
-    let output = tokio::task::spawn_blocking(move || command.output());
-    let output = output.await.expect("no panic").expect("the program");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-    (output.status.code(), text(output.stdout), text(output.stderr))
-}
-
 #[tokio::test]
 async fn what_was_asked_for_outlives_the_server() {
     let origin = Origin::start().await;
@@ -83,9 +75,10 @@ async fn what_was_asked_for_outlives_the_server() {
         let place = format!("[server]\nadmin = \"{admin}\"\n[store]\npath = \"{}\"\n", store.display());
         std::fs::write(&file, format!("{place}{fragment}")).expect("a file");
     };
-    let run = |words: &str| {
-        let words = words.split(' ').map(str::to_owned);
-        lumbung(words.chain(["--config".to_owned(), file.display().to_string()]).collect())
+    let path = file.display().to_string();
+    let run = async |words: &str| {
+        let words: Vec<_> = words.split(' ').chain(["--config", &path]).collect();
+        lumbung(&words).await.parts()
     };
     write(&server.admin().to_string());
     let with = run("report --by office --format csv").await;
@@ -126,7 +119,7 @@ async fn a_wrong_question_is_answered_with_what_is_right() {
     assert!(csv.header("content-type").is_some_and(|kind| kind.starts_with("text/csv")));
     assert_eq!(ask(server.admin(), "POST", "/api/v1/report", &[]).await.status, 405);
 
-    let wrong = lumbung(vec!["report".to_owned(), "--by".to_owned(), "week".to_owned()]).await;
+    let wrong = lumbung(&["report", "--by", "week"]).await.parts();
     assert_eq!(wrong.0, Some(2));
     let folder = TempDir::new().expect("a folder");
     let file = folder.path().join("lumbung.toml");
@@ -136,7 +129,7 @@ async fn a_wrong_question_is_answered_with_what_is_right() {
         configuration(&origin)
     );
     std::fs::write(&file, nobody).expect("a file");
-    let none = lumbung(vec!["report".into(), "--config".into(), file.display().to_string()]).await;
+    let none = lumbung(&["report", "--config", &file.display().to_string()]).await.parts();
     assert_eq!(none.0, Some(1));
     assert!(none.2.contains("there is no history in"), "{}", none.2);
 }

@@ -1,7 +1,6 @@
 //! Seeds that run: everything comes once, a bad file spoils nothing else, hours and orders are kept, and no
 //! end of the program loses anything.
 
-use std::process::Command;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,6 +11,7 @@ use tempfile::TempDir;
 use crate::support::client::{Connection, ask, get, request};
 use crate::support::gate::Gate;
 use crate::support::origin::{Origin, Reply};
+use crate::support::program::{beside, lumbung};
 use crate::support::repository::{Compression, Key, Package, Publication, Repository, day};
 use crate::support::server::TestServer;
 use crate::support::{PATIENCE, noise};
@@ -371,24 +371,8 @@ async fn what_a_seed_holds_is_not_evicted_for_anything() {
 async fn the_command_line_runs_with_the_server_and_without() {
     let publisher = Publisher::new("").await;
     let mut server = TestServer::start(&publisher.fragment).await;
-    let folder = TempDir::new().expect("a folder");
-    let config = folder.path().join("lumbung.toml");
-    let text = format!(
-        "[server]\nlisten = \"127.0.0.1:0\"\nadmin = \"{}\"\n[store]\npath = \"{}\"\nmin_free = \"0 B\"\n{}",
-        server.admin(),
-        server.store().display(),
-        publisher.fragment
-    );
-    std::fs::write(&config, text).expect("a file");
-    let file = config.display().to_string();
-    let run = async |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lumbung"));
-        command.args(arguments).args(["--config", &file]).env_remove("RUST_LOG");
-        let output = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic");
-        let output = output.expect("the program");
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-        (output.status.code(), text(output.stdout), text(output.stderr))
-    };
+    let (_folder, file) = beside(&server, &publisher.fragment);
+    let run = async |arguments: &[&str]| lumbung(&[arguments, &["--config", &file]].concat()).await.parts();
     let fonts = "/ubuntu/pool/main/f/fonts/fonts_1_all.deb";
     publisher.origin.remove(fonts);
     let (code, told, said) = run(&["seed", "run", "s", "--wait"]).await;

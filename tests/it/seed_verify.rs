@@ -1,7 +1,5 @@
 //! Proof before a rollout: what a verification says, and that a real apt agrees when upstream is gone.
 
-use std::process::Command;
-
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -9,6 +7,7 @@ use crate::seed_runs::{order, until};
 use crate::support::apt::{Apt, Source};
 use crate::support::client::{ask, get};
 use crate::support::origin::{Origin, Reply};
+use crate::support::program::{beside, lumbung};
 use crate::support::repository::{Compression, Key, Package, Repository};
 use crate::support::server::TestServer;
 use crate::support::{PATIENCE, noise};
@@ -191,22 +190,10 @@ async fn an_upgrade_is_looked_at_with_the_packages_that_desktops_have() {
 async fn the_command_line_says_so_with_its_exit_status() {
     let archive = Archive::new().await;
     let mut server = TestServer::start(&archive.fragment).await;
-    let folder = TempDir::new().expect("a folder");
-    let config = folder.path().join("lumbung.toml");
-    let text = format!(
-        "[server]\nlisten = \"127.0.0.1:0\"\nadmin = \"{}\"\n[store]\npath = \"{}\"\nmin_free = \"0 B\"\n{}",
-        server.admin(),
-        server.store().display(),
-        archive.fragment
-    );
-    std::fs::write(&config, text).expect("a file");
-    let file = config.display().to_string();
+    let (_folder, file) = beside(&server, &archive.fragment);
     let run = async |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lumbung"));
-        command.args(arguments).args(["--config", &file]).env_remove("RUST_LOG");
-        let output = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic");
-        let output = output.expect("the program");
-        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+        let run = lumbung(&[arguments, &["--config", &file]].concat()).await;
+        (run.code, run.stdout)
     };
     let (code, told) = run(&["seed", "verify", "s"]).await;
     assert!(code == Some(1) && told.contains("NOT READY"), "{told}");

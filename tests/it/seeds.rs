@@ -1,6 +1,5 @@
 //! Seeds: what a plan says, through the API and on the command line.
 
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -8,6 +7,7 @@ use tempfile::TempDir;
 
 use crate::support::client::{ask, get};
 use crate::support::origin::Origin;
+use crate::support::program::lumbung;
 use crate::support::repository::{Compression, Key, Package, Publication, Repository};
 use crate::support::server::TestServer;
 use crate::support::{PATIENCE, sha256};
@@ -228,14 +228,7 @@ async fn the_command_line_plans_with_the_server_and_without() {
     };
     write(server.admin().to_string());
     let file = config.display().to_string();
-    let run = async |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lumbung"));
-        command.args(arguments).args(["--config", &file]).env_remove("RUST_LOG");
-        let output = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic");
-        let output = output.expect("the program");
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-        (output.status.code(), text(output.stdout), text(output.stderr))
-    };
+    let run = async |arguments: &[&str]| lumbung(&[arguments, &["--config", &file]].concat()).await.parts();
     let (code, list, _) = run(&["seed", "list"]).await;
     assert!(code == Some(0) && list.contains("noble (not here)"), "{list}");
     let (code, by_server, problem) = run(&["seed", "plan", "s", "--json"]).await;

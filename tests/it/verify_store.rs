@@ -3,13 +3,13 @@
 use std::fs::{self, OpenOptions, Permissions};
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
-use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::client::{Connection, get, request};
 use crate::support::origin::{Origin, Reply};
+use crate::support::program::{Run, lumbung};
 use crate::support::server::TestServer;
 use crate::support::{noise, sha256};
 
@@ -47,12 +47,6 @@ fn damage(server: &TestServer) {
     file.write_all_at(&[byte[0] ^ 1], 2_400_000).expect("a flipped bit");
 }
 
-struct Run {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
 /// `lumbung verify` with the store of a server, which is asked where it runs.
 async fn verify(server: &TestServer, options: &[&str]) -> Run {
     verify_at(server, server.admin(), options).await
@@ -69,16 +63,8 @@ async fn verify_at(server: &TestServer, admin: SocketAddr, options: &[&str]) -> 
     );
     fs::write(&file, text).expect("a file");
     let admin = admin.to_string();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lumbung"));
-    command.args(["verify", "--admin", &admin, "--config"]).arg(&file).args(options);
-    command.env_remove("RUST_LOG").stdin(Stdio::null());
-    let output = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic");
-    let output = output.expect("the program");
-    Run {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).expect("UTF-8"),
-        stderr: String::from_utf8(output.stderr).expect("UTF-8"),
-    }
+    let file = file.display().to_string();
+    lumbung(&[&["verify", "--admin", &admin, "--config", &file], options].concat()).await
 }
 
 fn found(run: &Run) -> Value {

@@ -5,6 +5,7 @@ use tempfile::TempDir;
 
 use crate::support::client::{ask, get};
 use crate::support::origin::Origin;
+use crate::support::program::lumbung;
 use crate::support::repository::{Key, Package, Publication, Repository};
 use crate::support::server::TestServer;
 use crate::support::{PATIENCE, sha256};
@@ -64,15 +65,6 @@ impl World {
         std::fs::write(&file, text).expect("a file");
         file.display().to_string()
     }
-}
-
-async fn lumbung(arguments: &[&str]) -> (Option<i32>, String, String) {
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_lumbung"));
-    command.args(arguments).env_remove("RUST_LOG").stdin(std::process::Stdio::null());
-    let output = tokio::task::spawn_blocking(move || command.output());
-    let output = output.await.expect("no panic").expect("the program");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-    (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
 #[tokio::test]
@@ -154,31 +146,33 @@ async fn the_commands_ask_the_server_and_without_one_the_store() {
     let admin = world.server.admin().to_string();
     let file = world.file(&admin);
     let target = "/ubuntu/dists/noble/InRelease";
-    let (code, list, _) = lumbung(&["suite", "list", "--config", &file]).await;
+    let (code, list, _) = lumbung(&["suite", "list", "--config", &file]).await.parts();
     assert!(code == Some(0) && list.contains("dists/noble"), "{list}");
-    let (code, promoted, said) = lumbung(&["suite", "promote", "pilot", "--config", &file, "--json"]).await;
+    let (code, promoted, said) =
+        lumbung(&["suite", "promote", "pilot", "--config", &file, "--json"]).await.parts();
     assert_eq!(code, Some(0), "{said}");
     let promoted: Value = serde_json::from_str(&promoted).expect("JSON");
     assert_eq!(promoted["suites"][0]["to"], 1, "{promoted}");
-    let (code, why, _) = lumbung(&["why", target, "--config", &file]).await;
+    let (code, why, _) = lumbung(&["why", target, "--config", &file]).await.parts();
     assert!(code == Some(0) && why.contains("generation") && why.contains("because"), "{why}");
-    let (code, _, said) = lumbung(&["suite", "promote", "stable", "--config", &file]).await;
+    let (code, _, said) = lumbung(&["suite", "promote", "stable", "--config", &file]).await.parts();
     assert!(code == Some(1) && said.contains("no channel \"stable\""), "{said}");
-    let (code, refreshed, _) = lumbung(&["suite", "refresh", "ubuntu", "noble", "--config", &file]).await;
+    let (code, refreshed, _) =
+        lumbung(&["suite", "refresh", "ubuntu", "noble", "--config", &file]).await.parts();
     assert!(code == Some(0) && refreshed.contains("current"), "{refreshed}");
 
     world.server.stop().await;
-    let (code, list, said) = lumbung(&["suite", "list", "--config", &file, "--json"]).await;
+    let (code, list, said) = lumbung(&["suite", "list", "--config", &file, "--json"]).await.parts();
     assert_eq!(code, Some(0), "{said}");
     let list: Value = serde_json::from_str(&list).expect("JSON");
     assert_eq!(list[0]["suite"], "dists/noble", "{list}");
-    let (code, shown, said) = lumbung(&["suite", "show", "ubuntu", "noble", "--config", &file]).await;
+    let (code, shown, said) = lumbung(&["suite", "show", "ubuntu", "noble", "--config", &file]).await.parts();
     assert!(code == Some(0) && shown.contains("live, pilot"), "{shown} {said}");
-    let (code, channels, _) = lumbung(&["suite", "channels", "--config", &file]).await;
+    let (code, channels, _) = lumbung(&["suite", "channels", "--config", &file]).await.parts();
     assert!(code == Some(0) && channels.contains("pilot") && channels.contains("by hand"), "{channels}");
-    let (code, _, said) = lumbung(&["suite", "rollback", "pilot", "--config", &file]).await;
+    let (code, _, said) = lumbung(&["suite", "rollback", "pilot", "--config", &file]).await.parts();
     assert!(code == Some(1) && said.contains("nothing to go back to"), "{said}");
-    let (code, why, said) = lumbung(&["why", target, "--config", &file, "--json"]).await;
+    let (code, why, said) = lumbung(&["why", target, "--config", &file, "--json"]).await.parts();
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(serde_json::from_str::<Value>(&why).expect("JSON")["generation"], 1);
 }
@@ -189,7 +183,7 @@ async fn a_missing_token_is_told_with_the_place_where_it_is_looked_for() {
     let admin = world.server.admin().to_string();
     let file = world.file(&admin);
     std::fs::remove_file(world.server.store().join("admin-token")).expect("a token");
-    let (code, _, said) = lumbung(&["suite", "promote", "pilot", "--config", &file]).await;
+    let (code, _, said) = lumbung(&["suite", "promote", "pilot", "--config", &file]).await.parts();
     assert!(code == Some(1) && said.contains("admin-token"), "{said}");
     let unasked =
         ask(world.server.admin(), "POST", "/api/v1/suites/refresh", &[("Content-Length", "0")]).await;

@@ -15,6 +15,7 @@ pub mod client;
 pub mod gate;
 pub mod nginx;
 pub mod origin;
+pub mod program;
 pub mod real_upstream;
 pub mod repository;
 pub mod server;
