@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::bundle::{Manifest, ManifestFile, ManifestSuite, part_of};
+use super::blocking;
+use super::bundle::{MANIFEST, Manifest, ManifestFile, ManifestSuite, README, SUMS, part_of};
 use super::job::{ExportOrder, Progress};
 use crate::cache::Cache;
 use crate::digest::{Digest, Hasher};
@@ -87,6 +88,9 @@ pub(super) async fn run(
     }
     progress.change(|facts| "writing the list".clone_into(&mut facts.step));
     blocking(move || {
+        for name in [README, SUMS, MANIFEST] {
+            refuse_links(&order_to, &order_to.join(name))?;
+        }
         let written = manifest.write(&order_to);
         written.map_err(|(path, error)| told(&path, &error))?;
         let opened = File::open(&order_to);
@@ -95,11 +99,6 @@ pub(super) async fn run(
             .map_err(|error| told(&order_to, &error))
     })
     .await?
-}
-
-/// Runs `work` where blocking is allowed.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| "the server is shutting down".to_owned())
 }
 
 fn told(path: &Path, error: &io::Error) -> String {
@@ -234,9 +233,11 @@ async fn write_one(
             .await
             .map_err(|why| format!("{below} is not here and cannot be fetched: {why}"))?,
     };
-    let (target, from, counting) = (to.join(&below), cache.clone(), progress.clone());
+    let (target, disk) = (to.join(&below), to.to_owned());
+    let (from, counting) = (cache.clone(), progress.clone());
     let wrote = blocking(move || {
         let count = |bytes: u64| counting.change(|facts| facts.bytes_done += bytes);
+        refuse_links(&disk, &target)?;
         if is_right(&target, digest, size) {
             count(size);
             return Ok(false);
@@ -256,6 +257,21 @@ async fn write_one(
     Ok(ManifestFile { path: below, size, sha256: digest.to_string() })
 }
 
+/// Refuses a link between the folder that was named and a file below it, or in the file's place: disks go through
+/// many hands, and a link could lead anywhere.
+fn refuse_links(disk: &Path, target: &Path) -> Result<(), String> {
+    let part = part_of(target);
+    let below = target.ancestors().take_while(|folder| *folder != disk).chain([part.as_path()]);
+    let mut links = below.filter(|path| fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()));
+    match links.next() {
+        None => Ok(()),
+        Some(link) => Err(format!(
+            "{}: a link on the disk, which could lead anywhere; remove it, and give the same command again",
+            link.display()
+        )),
+    }
+}
+
 async fn is_here(cache: &Cache, digest: Digest) -> Result<bool, String> {
     let cache = cache.clone();
     let found = blocking(move || cache.object_size(&digest)).await?;
@@ -265,19 +281,7 @@ async fn is_here(cache: &Cache, digest: Digest) -> Result<bool, String> {
 /// Whether the file is on the disk already: an earlier export may have been broken off anywhere.
 fn is_right(path: &Path, digest: Digest, size: u64) -> bool {
     let found = File::open(path).ok().filter(|file| file.metadata().is_ok_and(|found| found.len() == size));
-    found.is_some_and(|file| hash(file).is_ok_and(|found| found == digest))
-}
-
-fn hash(mut file: impl Read) -> io::Result<Digest> {
-    let (mut hasher, mut buffer) = (Hasher::new(), vec![0; PIECE]);
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(hasher.finish()),
-            Ok(read) => hasher.update(&buffer[..read]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
+    found.is_some_and(|file| Digest::read(file).is_ok_and(|found| found == digest))
 }
 
 /// Writes an object to a file that appears whole or not at all.
@@ -308,7 +312,7 @@ fn copy(cache: &Cache, digest: Digest, target: &Path, count: impl Fn(u64)) -> Re
     file.sync_data().map_err(at)?;
     // What is in memory says nothing about the disk. No more than a hint: an error changes nothing.
     let _ = rustix::fs::fadvise(file.as_fd(), 0, None, rustix::fs::Advice::DontNeed);
-    let read_back = File::open(&part).and_then(hash).map_err(at)?;
+    let read_back = File::open(&part).and_then(Digest::read).map_err(at)?;
     if read_back != digest {
         return Err(format!(
             "{} came back from the disk with other bytes: the disk is broken",

@@ -1,16 +1,17 @@
 //! From a disk into the store: only what something signed confirms.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::io::{self, Read as _};
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::blocking;
 use super::facts::{SuiteStanding, SuiteState};
 use super::job::{ImportOrder, Progress};
 use super::places::{Item, is_bundle_list, scan};
 use super::shelf::Shelf;
 use crate::cache::{Arrival, Cache, Carried, NotTaken, Vouched};
-use crate::digest::{Digest, Hasher};
+use crate::digest::Digest;
 use crate::repo::apt::by_hash;
 use crate::repo::apt::checksum::Checksum;
 use crate::repo::apt::release::MAX_TEXT;
@@ -65,11 +66,6 @@ struct Import {
 
 /// A document that may become current: its repository, its suite, and where it stands in the facts.
 type Waiting = (Arc<Repository>, RepoPath, Vouched, usize);
-
-/// Runs `work` where blocking is allowed.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| "the server is shutting down".to_owned())
-}
 
 /// The items, by position, that are the forms of one document.
 #[derive(Debug, Clone, Copy, Default)]
@@ -383,7 +379,7 @@ impl Import {
         if self.dry_run {
             let hashed = blocking({
                 let item = Arc::clone(&item);
-                move || hash(item.open()?)
+                move || Digest::read(item.open()?)
             });
             match hashed.await? {
                 Ok(digest) if owner(&digest).is_some() => {
@@ -484,18 +480,6 @@ impl Import {
                 facts.files_done += 1;
                 facts.bytes_done += size;
             });
-        }
-    }
-}
-
-fn hash(mut source: impl io::Read) -> io::Result<Digest> {
-    let (mut hasher, mut buffer) = (Hasher::new(), vec![0; 256 * 1024]);
-    loop {
-        match source.read(&mut buffer) {
-            Ok(0) => return Ok(hasher.finish()),
-            Ok(read) => hasher.update(&buffer[..read]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
         }
     }
 }

@@ -25,3 +25,8 @@ mod shelf;
 
 pub use facts::{CarryFacts, CarryKind, RefusedFile, SuiteStanding, SuiteState};
 pub use job::{Busy, Carrier, ExportOrder, ImportOrder};
+
+/// Runs `work` where blocking is allowed.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| "the server is shutting down".to_owned())
+}

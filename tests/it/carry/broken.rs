@@ -98,3 +98,21 @@ async fn a_disk_that_is_not_there_is_told_of() {
     let exported = world.export(&file.join("below"), None).await;
     assert!(exported["problem"].as_str().expect("a problem").contains("the same command again"));
 }
+
+/// A disk goes through many hands: what somebody put on it must not lead the server out of it.
+#[tokio::test]
+async fn nothing_is_written_through_a_link_on_the_disk() {
+    for link in ["ubuntu", "ubuntu/dists/noble/InRelease.lumbung-part", "SHA256SUMS.lumbung-part"] {
+        let world = World::new().await;
+        let (disk, elsewhere) = (world.path("disk"), world.path("elsewhere"));
+        std::fs::create_dir(&elsewhere).expect("a folder");
+        let (place, target) =
+            (disk.join(link), if link == "ubuntu" { elsewhere.clone() } else { elsewhere.join("new") });
+        std::fs::create_dir_all(place.parent().expect("a folder")).expect("a folder");
+        std::os::unix::fs::symlink(&target, &place).expect("a link");
+        let exported = world.export(&disk, None).await;
+        let problem = exported["problem"].as_str().expect("a problem");
+        assert!(problem.contains(link) && problem.contains("a link on the disk"), "{problem}");
+        assert_eq!(std::fs::read_dir(&elsewhere).expect("a folder").count(), 0);
+    }
+}
