@@ -4,6 +4,7 @@
 //! make one up from an arbitrary string.
 
 use std::fmt;
+use std::io;
 use std::str::FromStr;
 
 use sha2::Digest as _;
@@ -97,6 +98,27 @@ impl Hasher {
     #[must_use]
     pub fn finish(self) -> Digest {
         Digest(self.0.finalize().into())
+    }
+}
+
+/// Bytes that [`Digest::read`] asks for at a time.
+const PIECE: usize = 1024 * 1024;
+
+impl Digest {
+    /// What everything that comes from `source` hashes to. Blocking.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read(mut source: impl io::Read) -> io::Result<Self> {
+        let (mut hasher, mut buffer) = (Hasher::new(), vec![0; PIECE]);
+        loop {
+            match source.read(&mut buffer) {
+                Ok(0) => return Ok(hasher.finish()),
+                Ok(read) => hasher.update(&buffer[..read]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 }
 

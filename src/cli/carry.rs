@@ -144,7 +144,13 @@ fn text(facts: &CarryFacts) -> String {
             if let Some(problem) = &suite.problem {
                 let _ = write!(state, ": {problem}");
             }
-            [suite.repo.clone(), suite.suite.clone(), date(suite.date), state, suite.signers.join(", ")]
+            [
+                suite.repo.clone(),
+                suite.suite.clone(),
+                output::date(suite.date),
+                state,
+                suite.signers.join(", "),
+            ]
         }));
         line(columns(&rows));
     }
@@ -169,9 +175,4 @@ fn text(facts: &CarryFacts) -> String {
         }
     }
     text
-}
-
-fn date(seconds: Option<i64>) -> String {
-    let time = seconds.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
-    time.map_or_else(|| "-".to_owned(), |time| time.strftime("%Y-%m-%d %H:%M").to_string())
 }

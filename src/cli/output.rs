@@ -96,6 +96,12 @@ impl Bar {
     }
 }
 
+/// A point in time, in seconds since 1970, as tables show it in UTC.
+pub(super) fn date(seconds: Option<i64>) -> String {
+    let time = seconds.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    time.map_or_else(|| "-".to_owned(), |time| time.strftime("%Y-%m-%d %H:%M").to_string())
+}
+
 /// Says something on standard error.
 pub(super) fn note(text: &dyn Display) {
     let _ = writeln!(io::stderr().lock(), "{text}");

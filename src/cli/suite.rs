@@ -43,7 +43,7 @@ fn list_text(suites: &[SuiteFacts]) -> String {
             suite.repo.clone(),
             suite.suite.clone(),
             suite.generation.to_string(),
-            date(suite.date),
+            output::date(suite.date),
             format!("{} ago", seconds_in_words(suite.age_seconds)),
             if suite.legacy_sha1 { format!("{state} (SHA-1 signatures count)") } else { state },
         ]
@@ -72,7 +72,10 @@ fn show_text(detail: &SuiteDetail) -> String {
     pair("codename", detail.codename.clone().unwrap_or_default());
     pair("components", detail.components.join(", "));
     pair("architectures", detail.architectures.join(", "));
-    pair("valid until", if facts.valid_until.is_some() { date(facts.valid_until) } else { String::new() });
+    pair(
+        "valid until",
+        if facts.valid_until.is_some() { output::date(facts.valid_until) } else { String::new() },
+    );
     pair("asked upstream", format!("{} ago", seconds_in_words(facts.age_seconds)));
     pair("signed by", facts.signers.join(", "));
     pair("PENDING", facts.problem.clone().unwrap_or_default());
@@ -81,9 +84,9 @@ fn show_text(detail: &SuiteDetail) -> String {
     rows.extend(detail.generations.iter().map(|generation| {
         [
             generation.id.to_string(),
-            date(generation.date),
-            date(Some(generation.adopted_at)),
-            generation.superseded_at.map_or_else(|| "now".to_owned(), |at| date(Some(at))),
+            output::date(generation.date),
+            output::date(Some(generation.adopted_at)),
+            generation.superseded_at.map_or_else(|| "now".to_owned(), |at| output::date(Some(at))),
             generation.channels.join(", "),
         ]
     }));
@@ -142,7 +145,7 @@ fn channels_text(channels: &[ChannelFacts]) -> String {
             .after_seconds
             .map_or_else(|| "by hand".to_owned(), |after| format!("after {}", seconds_in_words(after)));
         if channel.rolled_back_at.is_some() {
-            let _ = write!(moved, ", rolled back {}", date(channel.rolled_back_at));
+            let _ = write!(moved, ", rolled back {}", output::date(channel.rolled_back_at));
         }
         if channel.suites.is_empty() {
             let dash = || "-".to_owned();
@@ -156,8 +159,8 @@ fn channels_text(channels: &[ChannelFacts]) -> String {
                 shown.repo.clone(),
                 shown.suite.clone(),
                 format!("{}{current}", shown.generation),
-                date(shown.date),
-                shown.since.map_or_else(|| "follows live".to_owned(), |since| date(Some(since))),
+                output::date(shown.date),
+                shown.since.map_or_else(|| "follows live".to_owned(), |since| output::date(Some(since))),
             ]);
         }
     }
@@ -190,9 +193,4 @@ fn moved_text(moved: &Moved) -> String {
         [moved.channel.clone(), suite.repo.clone(), suite.suite.clone(), from, suite.to.to_string()]
     }));
     columns(&rows)
-}
-
-fn date(seconds: Option<i64>) -> String {
-    let time = seconds.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
-    time.map_or_else(|| "-".to_owned(), |time| time.strftime("%Y-%m-%d %H:%M").to_string())
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::digest::Digest;
+use crate::store::{self, random};
 
 /// The cookie's name.
 pub(super) const COOKIE: &str = "lumbung_session";
@@ -44,8 +45,8 @@ impl Sessions {
     ///
     /// # Errors
     /// When the system has no random bytes.
-    pub(super) fn begin(&self, now: i64) -> std::io::Result<String> {
-        let (token, secret) = (random()?, random()?);
+    pub(super) fn begin(&self, now: i64) -> Result<String, store::Error> {
+        let [token, secret] = [random()?, random()?].map(|bytes| Digest::from_bytes(bytes).to_string());
         let mut kept = self.lock(now);
         if kept.len() >= MOST
             && let Some(oldest) = kept.iter().min_by_key(|(_, kept)| kept.ends).map(|(key, _)| *key)
@@ -81,14 +82,6 @@ impl Sessions {
         kept.retain(|_, kept| kept.ends > now);
         kept
     }
-}
-
-/// 256 bits that nobody can guess.
-fn random() -> std::io::Result<String> {
-    use std::io::Read as _;
-    let mut bytes = [0; 32];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(Digest::from_bytes(bytes).to_string())
 }
 
 #[cfg(test)]

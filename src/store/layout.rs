@@ -192,7 +192,10 @@ fn restrict(path: &Path) -> Result<(), Error> {
 }
 
 /// 32 bytes that nobody can guess.
-pub(super) fn random() -> Result<[u8; 32], Error> {
+///
+/// # Errors
+/// When the system has none.
+pub fn random() -> Result<[u8; 32], Error> {
     let path = Path::new("/dev/urandom");
     let mut bytes = [0; 32];
     File::open(path)

@@ -93,6 +93,7 @@ pub use entry::{Blob, BlobReader, EntryKey, EntryMeta, PartialMeta};
 pub use error::Error;
 pub use generation::{Generation, NewGeneration};
 pub use keep::{Candidate, Keeper};
+pub use layout::random;
 pub use pin::Pin;
 pub use seeded::Seeded;
 pub use staged::Staged;
